@@ -68,14 +68,14 @@ typedef struct ServiceLimits {
 /* interfaces ends with NULL; tables, info and userdata are borrowed and must outlive the service. */
 int service_new(Service **ret, sd_event *event, const ServiceInfo *info,
                 const Interface *const *interfaces, const ServiceLimits *limits, void *userdata);
-Service *service_free(Service *service); /* closes listeners and connections */
+Service *service_free(Service *service); /* closes listeners and connections; not from a method */
 static inline void service_freep(Service **s) {
         service_free(*s);
 }
 
 /* Takes over a listening socket: accepts on it until freed, with a reserve descriptor against EMFILE. */
 int service_listen(Service *service, int fd);
-/* Takes over a connected socket. */
+/* Takes over a connected socket, closes it on failure: -EUSERS above a limit of connections. */
 int service_add_connection(Service *service, int fd, Connection **ret);
 /* No longer accepts; connections go on. */
 void service_stop_listening(Service *service);
@@ -123,9 +123,13 @@ size_t call_n_fds(const Call *call);
 typedef void (*CallGone)(Call *call, void *userdata);
 void call_set_gone(Call *call, CallGone gone, void *userdata);
 
+/* Bytes that wait unsent on its connection: a long stream of replies pauses while there are many. */
+size_t call_pending_output(const Call *call);
+
 /* Replies. parameters is borrowed (NULL: {}); the text form takes a finished JSON object. continues is
  * only allowed under more (asserted). fds are duplicated as needed and stay the caller's. A peer that
- * is gone or does not read is no error here: the connection ends by itself. Returns 0 or -ENOMEM. */
+ * is gone or does not read is no error here: the connection ends by itself, later, from the loop. Returns
+ * 0, -ENOMEM, or -EMSGSIZE for a reply above STREAM_MESSAGE_MAX; after a failure the call still stands. */
 int call_reply(Call *call, json_t *parameters, bool continues);
 int call_reply_text(Call *call, const char *parameters, size_t length, bool continues);
 int call_reply_fds(Call *call, json_t *parameters, const int *fds, size_t n_fds);

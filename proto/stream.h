@@ -41,14 +41,18 @@ static inline void stream_freep(Stream **s) {
 }
 
 int stream_fd(const Stream *s);
-/* Reads once what is there. 0: something came; else STREAM_E_AGAIN, _CLOSED, _DESCRIPTORS, or -errno. */
+/* Reads once what is there. 0: something came; else STREAM_E_AGAIN, _CLOSED, _DESCRIPTORS, or -errno
+ * (-ENOBUFS: messages wait to be taken). Takes what came out by stream_next() before reading again. */
 int stream_read(Stream *s);
 /* The next whole message: 0, STREAM_E_AGAIN, STREAM_E_TOO_LONG, STREAM_E_DESCRIPTORS or -errno. */
 int stream_next(Stream *s, StreamMessage *ret);
 /* Bytes of an unfinished message that wait, and CLOCK_MONOTONIC microseconds of its first byte. */
 size_t stream_pending_input(const Stream *s, uint64_t *ret_since);
+/* All bytes that have been read and not handed out, of whole messages too. */
+size_t stream_buffered_input(const Stream *s);
 /* Queues text (length bytes, without NUL; the NUL is added) with duplicates of fds, which stay the
- * caller's. Sends at once what the socket takes. 0, STREAM_E_FULL or -errno (-EPIPE: peer gone). */
+ * caller's. Sends at once what the socket takes. 0, STREAM_E_TOO_LONG (nothing was sent), STREAM_E_FULL (the
+ * stream is good for nothing more) or -errno (-EPIPE: peer gone). */
 int stream_write(Stream *s, const char *text, size_t length, const int *fds, size_t n_fds);
 /* Sends what waits: 0 when all is out, STREAM_E_AGAIN, or -errno. */
 int stream_flush(Stream *s);

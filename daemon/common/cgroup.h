@@ -38,6 +38,8 @@ int cgroup_fd(const Cgroup *c);  /* O_PATH directory, for CLONE_INTO_CGROUP */
 int cgroup_populated(const Cgroup *c);
 /* pids of it and of cgroups that its processes made below; fills up to max, returns how many there are. */
 int cgroup_pids(const Cgroup *c, pid_t *pids, size_t max);
+/* Whether pid is in it or below; true of zombies too. */
+bool cgroup_contains(const Cgroup *c, pid_t pid);
 int cgroup_kill(const Cgroup *c);               /* SIGKILL to all, cgroups below included */
 int cgroup_signal(const Cgroup *c, int signal); /* to each, by pidfd, checked to be still in it */
 int cgroup_freeze(const Cgroup *c, bool freeze);

@@ -40,6 +40,9 @@ void packet_done(Packet *packet);
 /* The descriptor at parameters[name], taken out of the packet; -ENOENT when the member is absent or
  * null, -EBADF when it is no valid index. */
 int packet_take_fd(Packet *packet, const char *name);
+/* The descriptor that index, a JSON integer somewhere in the packet, names; it stays the packet's.
+ * -EBADF when there is none. */
+int packet_fd(const Packet *packet, const json_t *index);
 
 /* Sends a finished object. 0, PACKET_E_AGAIN (nothing was sent), PACKET_E_CLOSED, -EMSGSIZE (above
  * PACKET_MAX) or -errno. fds stay the caller's. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Modules that a process has preloaded, and their entries. Lives in hosts of modules: forkd itself (whose
- * twin serves them) and forkd-server. */
+/* Modules that a process has preloaded, and their entries. Lives in hosts of modules: forkd itself
+ * (whose twin serves them) and forkd-server. */
 
 #include "basic.h"
 #include "forkd-module.h"
@@ -13,19 +13,22 @@ enum {
         MODULES_E_FAILED = 1, /* *ret_reason says which module and why, in one sentence */
 };
 
-/* dlopen()s each (RTLD_NOW; a bare name is NAME.so in FORKD_MODULE_PATH, a colon list from the environment,
- * then in moduledir), checks the ABI, that entries exist and that no two modules have an entry of the same name, and calls
- * preload(). What a preload wrote to standard error still goes there. names is NULL-terminated. */
+/* dlopen()s each (RTLD_NOW; a bare name is NAME.so in FORKD_MODULE_PATH, a colon list from the
+ * environment, then in moduledir), checks the ABI, that entries exist and that no two modules have
+ * an entry of the same name, and calls preload(). What a preload wrote to standard error still goes
+ * there. names is NULL-terminated. */
 int modules_load(ModuleSet **ret, char *const *names, char **ret_reason);
 ModuleSet *modules_free(ModuleSet *set); /* does not dlclose(): preloaded code may be anywhere */
-const ForkdEntry *modules_find(const ModuleSet *set, const char *entry, const ForkdModule **ret_module);
+const ForkdEntry *modules_find(const ModuleSet *set, const char *entry,
+                               const ForkdModule **ret_module);
 size_t modules_count(const ModuleSet *set);
 const ForkdModule *modules_get(const ModuleSet *set, size_t i);
 /* Descriptors that modules declared. */
 const int *modules_kept_fds(const ModuleSet *set, size_t *ret_n);
 
-/* May this process fork user code? Exactly one thread, no descriptor open but 0-2 and those declared, SIGCHLD
- * and the others at their default. 0, or MODULES_E_FAILED with the culprit named in *ret_reason:
- * "thread 4711 'worker' is running", "descriptor 7 (/var/lib/x.db) is open and undeclared",
- * "SIGCHLD is ignored". SIGCHLD and SIGPIPE are reset to default first when a handler was installed. */
+/* May this process fork user code? Exactly one thread, no descriptor open but 0-2 and those
+ * declared, SIGCHLD and the others at their default. 0, or MODULES_E_FAILED with the culprit named
+ * in *ret_reason: "thread 4711 'worker' is running", "descriptor 7 (/var/lib/x.db) is open and
+ * undeclared", "SIGCHLD is ignored". SIGCHLD and SIGPIPE are reset to default first when a handler
+ * was installed. */
 int modules_check_safety(const int *declared_fds, size_t n, char **ret_reason);

@@ -2,8 +2,8 @@
 #pragma once
 
 /* The forkserver's side of forkd-server(7): receives orders on the channel, forks workers, peeks,
- * reports, reaps. The spawner, the twin and (later) every named forkserver run this same code. It brings
- * no event loop library, as it also runs inside other people's programs. */
+ * reports, reaps. The spawner, the twin and (later) every named forkserver run this same code. It
+ * brings no event loop library, as it also runs inside other people's programs. */
 
 #include "basic.h"
 #include "module.h"
@@ -16,7 +16,7 @@ typedef struct ServeOptions {
         int log_fd;               /* stays open in the forkserver, never in workers; -1: none */
 } ServeOptions;
 
-/* Sends Ready and serves until the channel is closed or Retire is done. Blocks all signals first (TERM,
- * INT and HUP included: forkservers end by their channel). Returns an exit status. In a worker of an entry
- * it never returns. */
+/* Sends Ready and serves until the channel is closed or Retire is done. Blocks all signals first
+ * (TERM, INT and HUP included: forkservers end by their channel). Returns an exit status. In a
+ * worker of an entry it never returns. */
 int serve(const ServeOptions *options);

@@ -1,0 +1,645 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Attempts: owned by their job while it runs, then by themselves until everything of theirs is gone; in forkd.
+ * Here is their life: ordered, running, told to end, ended, acknowledged. What a leader leaves behind is in
+ * left-behind.c. */
+
+#include "attempt.h"
+
+#include "daemon.h"
+#include "left-behind.h"
+#include "log.h"
+#include "order.h"
+#include "process-id.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#define STUCK_USEC           (10 * USEC_PER_SEC)  /* SIGKILLed and still there: said so, and tried again */
+#define FORK_RETRY_USEC      (50 * USEC_PER_MSEC) /* after a fork that failed with EAGAIN: doubled each time … */
+#define FORK_RETRIES_DURABLE 10                   /* … so this lasts 51 s */
+#define FORK_RETRIES_ATTACHED 5                   /* … and this 1.5 s */
+
+static void attempt_detach(Attempt *a);
+static void attempt_conclude(Attempt *a);
+
+/* ---- the start */
+
+static int attempt_new(Attempt **ret, Job *job) {
+        Daemon *d = job->daemon;
+        Attempt *a = calloc(1, sizeof(*a));
+
+        if (!a)
+                return -ENOMEM;
+        a->daemon = d;
+        a->job_id = job->id;
+        a->number = job->attempt + 1;
+        a->pidfd = a->channel = a->slot = -1;
+        a->ordered_at = now_usec(CLOCK_MONOTONIC);
+        a->token = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+        d->n_attempts++;
+        if (a->token < 0) {
+                int r = -errno;
+
+                attempt_free(a);
+                return r;
+        }
+        if (d->cgroups) {
+                int r = cgroup_new(d->cgroups, &a->cgroup);
+
+                if (r < 0) {
+                        attempt_free(a);
+                        return r;
+                }
+        }
+
+        *ret = a;
+        return 0;
+}
+
+Attempt *attempt_free(Attempt *a) {
+        if (!a)
+                return NULL;
+        if (a->prev)
+                server_remove_attempt(a->daemon->servers, a);
+        if (a->slot >= 0)
+                running_table_clear(a->daemon->table, a->slot);
+        sd_event_source_disable_unref(a->channel_source);
+        sd_event_source_disable_unref(a->timer);
+        sd_event_source_disable_unref(a->cgroup_source);
+        sd_event_source_disable_unref(a->pidfd_source);
+        close_fd(a->token);
+        close_fd(a->pidfd);
+        close_fd(a->channel);
+        if (a->cgroup) {
+                cgroup_release(a->cgroup);
+                daemon_want_tidy(a->daemon);
+        }
+        a->daemon->n_attempts--;
+        free(a->value);
+        free(a->raised_code);
+        free(a->raised_text);
+        free(a);
+        return NULL;
+}
+
+static void channel_drain(Attempt *a);
+
+static int on_channel(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        (void)source;
+        (void)fd;
+        (void)events;
+        channel_drain(userdata);
+        return 0;
+}
+
+/* An entry's channel: the Call waits in it before there is a worker. */
+static int attempt_open_channel(Attempt *a, const Job *job, int *ret_worker_end) {
+        _cleanup_(json_text_done) JsonText call = JSON_TEXT_NULL;
+        _cleanup_(close_fdp) int ours = -1, theirs = -1;
+        int pair[2], r;
+
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+                return -errno;
+        ours = pair[0];
+        theirs = pair[1];
+        if (fcntl(ours, F_SETFL, O_NONBLOCK) < 0)
+                return -errno;
+
+        r = order_write_call(&call, job);
+        if (r < 0)
+                return r;
+        r = packet_send_text(ours, call.text, call.length, &job->arguments_fd, job->arguments_fd >= 0);
+        if (r != 0)
+                return r < 0 ? r : -EIO;
+
+        r = sd_event_add_io(a->daemon->event, &a->channel_source, ours, EPOLLIN, on_channel, a);
+        if (r < 0)
+                return r;
+        (void)sd_event_source_set_priority(a->channel_source, PRIORITY_RESULT);
+        a->channel = steal_fd(&ours);
+        *ret_worker_end = steal_fd(&theirs);
+        return 0;
+}
+
+static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
+        Attempt *a = userdata;
+
+        (void)source;
+        (void)usec;
+        a->timer = sd_event_source_disable_unref(a->timer);
+        if (a->job)
+                job_stop(a->job, RESULT_TIMEOUT, NULL, NULL);
+        return 0;
+}
+
+static int attempt_set_timer(Attempt *a, uint64_t usec, sd_event_time_handler_t handler) {
+        int r;
+
+        a->timer = sd_event_source_disable_unref(a->timer);
+        if (usec == USEC_INFINITY)
+                return 0;
+        r = sd_event_add_time_relative(a->daemon->event, &a->timer, CLOCK_BOOTTIME, usec, 1000, handler, a);
+        if (r >= 0)
+                (void)sd_event_source_set_priority(a->timer, PRIORITY_TIMER);
+        return r;
+}
+
+static int open_outputs(Job *job) {
+        static const char *const suffixes[] = { "out", "err" };
+
+        for (int i = 0; i < 2; i++) {
+                StdioKind kind = job->spec->stdio[i + 1].kind;
+                int r;
+
+                if (job->attached || (kind != STDIO_DEFAULT && kind != STDIO_FILE) || job->outputs[i].fd >= 0)
+                        continue;
+                r = output_open(&job->outputs[i], state_dir_output_fd(job->daemon->state), job->id, suffixes[i]);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+int attempt_start(Job *job, Server *server) {
+        _cleanup_(close_fdp) int worker_end = -1;
+        Order order = ORDER_NULL;
+        Attempt *a;
+        int r;
+
+        r = open_outputs(job);
+        if (r < 0)
+                return r;
+        r = attempt_new(&a, job);
+        if (r < 0)
+                return r;
+        if (job->spec->entry)
+                r = attempt_open_channel(a, job, &worker_end);
+        if (r >= 0)
+                r = order_write(&order, job, a, worker_end);
+        if (r >= 0)
+                r = attempt_set_timer(a, job->spec->timeout_usec, on_timeout);
+        if (r >= 0)
+                r = server_send(server, order.text.text, order.text.length, order.fds, order.n_fds);
+        order_done(&order);
+        if (r < 0) {
+                attempt_free(a);
+                return r;
+        }
+
+        a->job = job;
+        job->running = a;
+        job->attempt = a->number;
+        job->timer = sd_event_source_disable_unref(job->timer);
+        if (!job->attached) {
+                job->daemon->n_durable_attempts++;
+                daemon_watch_output(job->daemon);
+        }
+        server_add_attempt(server, a);
+        job_set_state(job, JOB_STARTING);
+        return 0;
+}
+
+/* The job goes its way, the attempt stays until all of it is gone. */
+static void attempt_detach(Attempt *a) {
+        Job *job = a->job;
+
+        a->timer = sd_event_source_disable_unref(a->timer);
+        if (!job)
+                return;
+        if (!job->attached)
+                a->daemon->n_durable_attempts--;
+        job->running = NULL;
+        a->job = NULL;
+}
+
+/* ---- what an entry answers */
+
+static int keep_answer(Attempt *a, Packet *p) {
+        if (a->answered)
+                return 0; /* the first answer counts */
+
+        if (streq(p->method, "Returned")) {
+                if (!p->captured)
+                        return -EBADMSG;
+                a->value = strndup(p->captured, p->captured_length);
+                if (!a->value)
+                        return -ENOMEM;
+                a->value_length = p->captured_length;
+        } else {
+                const char *code = json_string_value(json_object_get(p->parameters, "code"));
+                const char *text = json_string_value(json_object_get(p->parameters, "text"));
+
+                a->raised_code = strdup(code ?: "error");
+                a->raised_text = strdup(text ?: "");
+                if (!a->raised_code || !a->raised_text)
+                        return -ENOMEM;
+        }
+        a->answered = true;
+        return 0;
+}
+
+static void tell_progress(const Attempt *a, const Packet *p) {
+        _cleanup_(json_text_done) JsonText t = JSON_TEXT_NULL;
+
+        if (!a->job || !a->job->call || !call_wants_more(a->job->call) || !p->captured)
+                return;
+        json_text_open(&t, NULL, '{');
+        json_text_int(&t, "id", (int64_t)a->job_id);
+        json_text_string(&t, "state", job_state_to_string(a->job->state));
+        json_text_raw(&t, "progress", p->captured, p->captured_length);
+        json_text_close(&t, '}');
+        if (json_text_finish(&t) == 0)
+                (void)call_reply_text(a->job->call, t.text, t.length, true);
+}
+
+static void channel_drain(Attempt *a) {
+        for (unsigned n = 0; a->channel >= 0 && n < 64; n++) {
+                _cleanup_(packet_done) Packet p = PACKET_NULL;
+                int r = packet_receive(a->channel, &p);
+
+                if (r == PACKET_E_AGAIN)
+                        return;
+                if (r == 0 && (streq(p.method, "Returned") || streq(p.method, "Raised")))
+                        r = keep_answer(a, &p);
+                else if (r == 0 && streq(p.method, "Progress"))
+                        tell_progress(a, &p);
+                if (r != 0) {
+                        /* end-of-file, or what no worker of ours would send: its exit tells the rest */
+                        a->channel_source = sd_event_source_disable_unref(a->channel_source);
+                        close_fdp(&a->channel);
+                        return;
+                }
+        }
+}
+
+/* ---- it runs */
+
+static void attempt_record(Attempt *a) {
+        RunningSlot slot = {
+                .job = a->job_id,
+                .attempt = a->number,
+                .pid = a->pid,
+                .start_time = a->start_time,
+                .uid = a->job ? a->job->owner.uid : 0,
+                .class = a->job && !a->job->attached,
+        };
+
+        if (a->server)
+                snprintf(slot.server, sizeof(slot.server), "%s", server_name(a->server));
+        a->slot = running_table_put(a->daemon->table, &slot);
+        if (a->slot < 0)
+                log_warning("job %" PRIu64 ": the running table is full; a crash would lose its name", a->job_id);
+}
+
+static void attempt_confirm(Attempt *a, pid_t pid) {
+        a->pid = pid;
+        close_fdp(&a->token);
+        if (a->job)
+                for (int i = 0; i < 3; i++)
+                        close_fdp(&a->job->fds[i]);
+}
+
+void attempt_started(Attempt *a, pid_t pid, uint64_t start_time, int pidfd) {
+        if (a->phase != ATTEMPT_ORDERED || !a->job) {
+                close_fd(pidfd);
+                return;
+        }
+
+        attempt_confirm(a, pid);
+        a->start_time = start_time;
+        a->pidfd = pidfd;
+        a->phase = ATTEMPT_RUNNING;
+        attempt_record(a);
+
+        if (a->job->stop.wanted) {
+                attempt_stop(a, a->job->spec->grace_usec);
+                return;
+        }
+        job_set_state(a->job, JOB_RUNNING);
+        for (int signal = 1; signal <= 64; signal++)
+                if (a->pending_signals & UINT64_C(1) << (signal - 1))
+                        (void)attempt_signal(a, signal);
+        a->pending_signals = 0;
+        if (a->paused) {
+                a->paused = false;
+                if (attempt_freeze(a, true) >= 0)
+                        job_set_state(a->job, JOB_PAUSED);
+        }
+}
+
+/* ---- signals */
+
+int attempt_signal(Attempt *a, int signal) {
+        if (a->phase == ATTEMPT_ENDED)
+                return -ESRCH;
+        if (a->pid <= 0) {
+                a->pending_signals |= UINT64_C(1) << (signal - 1);
+                return 0;
+        }
+        /* by number, as the group's: its leader cannot be reaped before we acknowledge it */
+        return kill(-a->pid, signal) < 0 ? -errno : 0;
+}
+
+int attempt_freeze(Attempt *a, bool freeze) {
+        int r;
+
+        if (a->phase == ATTEMPT_ORDERED && !a->cgroup) {
+                a->paused = freeze;
+                return 0;
+        }
+
+        r = a->cgroup ? cgroup_freeze(a->cgroup, freeze) : attempt_signal(a, freeze ? SIGSTOP : SIGCONT);
+        if (r >= 0)
+                a->paused = freeze;
+        return r;
+}
+
+static int on_stuck(sd_event_source *source, uint64_t usec, void *userdata) {
+        Attempt *a = userdata;
+
+        (void)source;
+        (void)usec;
+        log_warning("job %" PRIu64 ": pid %d was killed and is still there; its slot stays taken", a->job_id, a->pid);
+        attempt_kill(a);
+        return 0;
+}
+
+void attempt_kill(Attempt *a) {
+        if (a->phase == ATTEMPT_ENDED)
+                return;
+        if (a->job && a->phase != ATTEMPT_ORDERED && a->job->state != JOB_STOPPING)
+                job_set_state(a->job, JOB_STOPPING);
+
+        if (a->cgroup)
+                (void)cgroup_kill(a->cgroup);
+        else if (a->pid > 0)
+                left_behind_kill_session(a->pid, SIGKILL);
+        else
+                a->pending_signals |= UINT64_C(1) << (SIGKILL - 1);
+
+        if (a->phase != ATTEMPT_ORDERED)
+                a->phase = ATTEMPT_KILLED;
+        (void)attempt_set_timer(a, STUCK_USEC, on_stuck);
+}
+
+static int on_grace_over(sd_event_source *source, uint64_t usec, void *userdata) {
+        (void)source;
+        (void)usec;
+        attempt_kill(userdata);
+        return 0;
+}
+
+/* True when the token was still there: the attempt will never run. */
+static bool attempt_take_token(Attempt *a) {
+        uint64_t one;
+
+        return a->token >= 0 && read(a->token, &one, sizeof(one)) == sizeof(one);
+}
+
+void attempt_stop(Attempt *a, uint64_t grace_usec) {
+        if (a->phase == ATTEMPT_ORDERED) {
+                Job *job = a->job;
+
+                if (attempt_take_token(a)) {
+                        attempt_detach(a);
+                        job_finish_unstarted(job, job->stop.result, job->stop.note);
+                }
+                /* else it has just begun to run: attempt_started() comes back here, or its end comes first */
+                return;
+        }
+        if (a->phase != ATTEMPT_RUNNING)
+                return;
+
+        if (a->job)
+                job_set_state(a->job, JOB_STOPPING);
+        if (a->paused)
+                (void)attempt_freeze(a, false);
+        a->phase = ATTEMPT_TERMINATED;
+        (void)attempt_signal(a, SIGTERM);
+        (void)attempt_signal(a, SIGCONT);
+        if (grace_usec == 0 || attempt_set_timer(a, grace_usec, on_grace_over) < 0)
+                attempt_kill(a);
+}
+
+/* ---- the end */
+
+static Result end_result(const Attempt *a, const AttemptEnd *end) {
+        const Job *job = a->job;
+        bool entry = job->spec->entry;
+
+        if (job->stop.wanted)
+                return job->stop.result;
+        if (entry && a->answered && a->raised_code)
+                return RESULT_ERROR;
+
+        switch (end->code) {
+        case CLD_EXITED:
+                return end->status == 0 && (!entry || a->answered) ? RESULT_SUCCESS : RESULT_EXIT;
+        case CLD_KILLED:
+                return RESULT_SIGNAL;
+        case CLD_DUMPED:
+                return RESULT_CORE_DUMP;
+        default:
+                return RESULT_LOST;
+        }
+}
+
+static Certificate *end_certificate(Attempt *a, const AttemptEnd *end, unsigned left_behind) {
+        Certificate *c = certificate_new(a->job_id, a->number);
+        const Job *job = a->job;
+        uint64_t now = now_usec(CLOCK_BOOTTIME);
+
+        if (!c) {
+                log_error("job %" PRIu64 ": out of memory for its certificate", a->job_id);
+                abort();
+        }
+
+        c->result = end_result(a, end);
+        c->entry = job->spec->entry != NULL;
+        c->answered = a->answered;
+        if (end->code == CLD_EXITED)
+                c->status = end->status;
+        else if (end->code != 0)
+                c->signal = end->status;
+        c->run_usec = now - job->started_boot;
+        c->queue_usec = job->started_boot - job->queued_boot;
+        c->has_usage = end->has_usage;
+        c->user_usec = end->user_usec;
+        c->system_usec = end->system_usec;
+        c->left_behind = left_behind;
+        if (job->stop.wanted && job->stop.by_peer) {
+                c->cancelled = true;
+                c->by_uid = job->stop.uid;
+                c->by_pid = job->stop.pid;
+        }
+        if (c->result == RESULT_LOST && end->note)
+                c->text = strdup(end->note);
+        else if (job->stop.wanted && job->stop.note)
+                c->text = strdup(job->stop.note);
+        if (c->result == RESULT_ERROR) {
+                c->code = steal(a->raised_code);
+                c->text = steal(a->raised_text);
+        } else if (c->result == RESULT_SUCCESS) {
+                c->value = steal(a->value);
+                c->value_length = a->value_length;
+        }
+        if (a->cgroup)
+                (void)cgroup_memory_peak(a->cgroup, &c->memory_peak);
+        return c;
+}
+
+void attempt_exited(Attempt *a, const AttemptEnd *end) {
+        Job *job = a->job;
+        bool killed = a->phase == ATTEMPT_KILLED;
+        unsigned left;
+
+        if (a->phase == ATTEMPT_ENDED) {
+                /* reported once more, by the keeper: its forkserver died before we acknowledged */
+                attempt_conclude(a);
+                return;
+        }
+
+        channel_drain(a);
+        attempt_confirm(a, end->pid);
+        a->phase = ATTEMPT_ENDED;
+        a->timer = sd_event_source_disable_unref(a->timer);
+        a->pidfd_source = sd_event_source_disable_unref(a->pidfd_source);
+        if (a->slot >= 0) {
+                running_table_clear(a->daemon->table, a->slot);
+                a->slot = -1;
+        }
+
+        left = left_behind_count(a);
+        if (job) {
+                Certificate *c = end_certificate(a, end, killed ? 0 : left);
+
+                attempt_detach(a);
+                job_finish(job, c);
+        }
+
+        if (left == 0 || left_behind_end(a, killed, attempt_conclude) < 0)
+                attempt_conclude(a);
+}
+
+/* Nothing of it is left but the zombie: let it be reaped. */
+static void attempt_conclude(Attempt *a) {
+        Daemon *d = a->daemon;
+
+        if (a->cgroup_source || a->timer)
+                return; /* what it left behind is still being ended, and comes here after that */
+
+        if (a->server)
+                server_acknowledge(a->server, a);
+        else if (d->keeper && a->pid > 0)
+                keeper_link_acknowledge(d->keeper, a->pid);
+        attempt_free(a);
+        daemon_check_drained(d);
+}
+
+static bool fork_again_later(Attempt *a, const char *stage, int error) {
+        Job *job = a->job;
+
+        if (!streq(stage, "fork") || (error != EAGAIN && error != ENOMEM) || job->stop.wanted)
+                return false;
+        if (job->start_refusals >= (job->attached ? FORK_RETRIES_ATTACHED : FORK_RETRIES_DURABLE))
+                return false;
+
+        job->attempt--; /* it never ran */
+        attempt_detach(a);
+        queue_return(job->daemon->queue, job, FORK_RETRY_USEC << job->start_refusals++);
+        return true;
+}
+
+void attempt_failed(Attempt *a, const char *stage, int error, const char *text) {
+        Daemon *d = a->daemon;
+        Job *job = a->job;
+        Certificate *c;
+
+        if (job && !fork_again_later(a, stage, error)) {
+                c = certificate_new(a->job_id, a->number);
+                if (!c) {
+                        log_error("job %" PRIu64 ": out of memory for its certificate", a->job_id);
+                        abort();
+                }
+                c->result = job->stop.wanted ? job->stop.result : RESULT_SETUP_FAILED;
+                c->entry = job->spec->entry != NULL;
+                c->queue_usec = job->started_boot - job->queued_boot;
+                c->run_usec = now_usec(CLOCK_BOOTTIME) - job->started_boot;
+                if (c->result == RESULT_SETUP_FAILED) {
+                        c->stage = strdup(stage);
+                        c->error = error;
+                        c->text = text ? strdup(text) : NULL;
+                } else if (job->stop.by_peer) {
+                        c->cancelled = true;
+                        c->by_uid = job->stop.uid;
+                        c->by_pid = job->stop.pid;
+                }
+                attempt_detach(a);
+                job_finish(job, c);
+        }
+
+        attempt_free(a);
+        daemon_check_drained(d);
+}
+
+/* ---- its forkserver is gone */
+
+static void attempt_lost(Attempt *a, const char *note) {
+        AttemptEnd end = { .pid = a->pid, .note = note };
+
+        if (a->cgroup)
+                (void)cgroup_kill(a->cgroup);
+        attempt_exited(a, &end);
+}
+
+static int on_pidfd(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        (void)source;
+        (void)fd;
+        (void)events;
+        attempt_lost(userdata, "its forkserver had died, and there is no keeper to say how it ended");
+        return 0;
+}
+
+/* Nobody will report it any more: without a keeper only its pidfd tells that it has ended. */
+static void attempt_watch_alone(Attempt *a) {
+        if (a->pidfd < 0 ||
+            sd_event_add_io(a->daemon->event, &a->pidfd_source, a->pidfd, EPOLLIN, on_pidfd, a) < 0)
+                attempt_lost(a, "its forkserver died while starting it");
+        else
+                (void)sd_event_source_set_priority(a->pidfd_source, PRIORITY_WORKER);
+}
+
+void attempt_orphaned(Attempt *a) {
+        Job *job = a->job;
+
+        a->orphan = true;
+        if (a->phase == ATTEMPT_ENDED) {
+                if (!a->daemon->keeper)
+                        attempt_conclude(a);
+                return; /* else the keeper reports the zombie, and conclude follows */
+        }
+
+        if (a->phase == ATTEMPT_ORDERED) {
+                if (!job || attempt_take_token(a)) {
+                        /* it will never run: a new forkserver gets the order */
+                        attempt_detach(a);
+                        attempt_free(a);
+                        if (job) {
+                                job->attempt--;
+                                queue_return(job->daemon->queue, job, 0);
+                        }
+                        return;
+                }
+                if (!a->daemon->keeper || !a->cgroup) {
+                        attempt_lost(a, "its forkserver died while starting it");
+                        return;
+                }
+        }
+
+        if (!a->daemon->keeper)
+                attempt_watch_alone(a);
+}

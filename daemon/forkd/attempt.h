@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* One start of a job, from the order to fork to the acknowledged end of its worker. It outlives its job
+ * where processes that the job left behind are still being ended. */
+
+#include "basic.h"
+#include "cgroup.h"
+#include "job.h"
+#include "packet.h"
+
+typedef struct Server Server;
+
+typedef enum AttemptPhase {
+        ATTEMPT_ORDERED,  /* the order is out, nobody has confirmed it */
+        ATTEMPT_RUNNING,  /* confirmed: pid and pidfd are known */
+        ATTEMPT_TERMINATED, /* told to end, in its grace */
+        ATTEMPT_KILLED,   /* SIGKILLed */
+        ATTEMPT_ENDED,    /* its leader is a zombie; what it left behind is being ended */
+} AttemptPhase;
+
+struct Attempt {
+        Daemon *daemon; /* borrowed */
+        Job *job;       /* borrowed; NULL once the job has ended */
+        uint64_t job_id;
+        unsigned number;
+        AttemptPhase phase;
+        bool paused;
+        bool orphan;        /* its forkserver is gone: the keeper tells of its end */
+        Server *server;     /* borrowed; NULL when orphan */
+        Attempt *prev, *next; /* in the server's list, or the orphans' */
+        int token;          /* eventfd; -1 once confirmed */
+        Cgroup *cgroup;     /* owned; NULL without cgroups */
+        pid_t pid;          /* 0: unknown */
+        uint64_t start_time;
+        int pidfd;
+        int slot;           /* in the running table, -1 */
+        uint64_t ordered_at; /* CLOCK_MONOTONIC */
+        uint64_t pending_signals; /* asked for before the pid was known, bit n-1 for signal n */
+        int channel;        /* forkd's end of an entry's channel, -1 */
+        sd_event_source *channel_source, *timer, *cgroup_source, *pidfd_source;
+        uint64_t left_behind_since; /* CLOCK_MONOTONIC: when what it left behind was told to end */
+        void (*left_behind_done)(Attempt *a);
+        char *value; /* the entry's answer */
+        size_t value_length;
+        char *raised_code, *raised_text;
+        bool answered;
+};
+
+/* Orders a start of the job on a forkserver. On success the job is `starting`. 0, or -errno when not even the order
+ * could be made. */
+int attempt_start(Job *job, Server *server);
+Attempt *attempt_free(Attempt *a);
+
+/* What the forkserver or the keeper says. */
+void attempt_started(Attempt *a, pid_t pid, uint64_t start_time, int pidfd /* taken over */);
+typedef struct AttemptEnd {
+        pid_t pid;
+        int code; /* CLD_EXITED, CLD_KILLED, CLD_DUMPED; 0: unknown */
+        int status;
+        bool has_usage;
+        uint64_t user_usec, system_usec;
+        const char *note; /* code 0: why nobody knows */
+} AttemptEnd;
+void attempt_exited(Attempt *a, const AttemptEnd *end);
+void attempt_failed(Attempt *a, const char *stage, int error, const char *text);
+/* Its forkserver is gone. */
+void attempt_orphaned(Attempt *a);
+
+/* TERM now, KILL of everything after the grace; before a pid is known, the token decides. */
+void attempt_stop(Attempt *a, uint64_t grace_usec);
+/* KILL of everything now. */
+void attempt_kill(Attempt *a);
+/* To the worker's process group, as soon as it has one. */
+int attempt_signal(Attempt *a, int signal);
+int attempt_freeze(Attempt *a, bool freeze);

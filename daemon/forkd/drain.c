@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Draining and stopping: a part of the daemon, in forkd. A first TERM drains: no new work, what runs may end until
+ * DrainTimeout=. Then, or at a second TERM, all that runs is ended as by Cancel; a third time kills. */
+
+#include "drain.h"
+
+#include "attempt.h"
+#include "listener.h"
+#include "log.h"
+#include "server-private.h"
+
+#include <systemd/sd-daemon.h>
+#include <utlist.h>
+
+/* Jobs with an attempt. */
+static size_t count_running(const Daemon *d) {
+        return d->n_states[JOB_STARTING] + d->n_states[JOB_RUNNING] + d->n_states[JOB_PAUSED] + d->n_states[JOB_STOPPING];
+}
+
+int daemon_drain_text(const Daemon *d, char *ret, size_t size) {
+        return snprintf(ret, size, "{\"running\":%zu,\"queued\":%zu}", count_running(d),
+                        d->n_states[JOB_QUEUED] + d->n_states[JOB_PARKED]);
+}
+
+void daemon_drain(Daemon *d) {
+        if (d->draining)
+                return;
+        d->draining = true;
+        log_info("draining: %zu jobs run", count_running(d));
+        watch_event(d->watch, "draining", NULL, "no new work is taken, %zu jobs run", count_running(d));
+}
+
+static void answer_drains(Daemon *d) {
+        char text[96];
+        int n = daemon_drain_text(d, text, sizeof(text));
+
+        while (d->n_drain_calls > 0) {
+                Call *call = d->drain_calls[--d->n_drain_calls];
+
+                call_set_gone(call, NULL, NULL);
+                (void)call_reply_text(call, text, (size_t)n, false);
+        }
+}
+
+void daemon_check_drained(Daemon *d) {
+        if (!d->draining || count_running(d) > 0)
+                return;
+        answer_drains(d);
+        if (d->stopping && d->n_attempts == 0)
+                (void)sd_event_exit(d->event, 0);
+}
+
+static void stop_jobs(Daemon *d, const char *note) {
+        Job *job, *next;
+
+        HASH_ITER(hh, d->jobs, job, next) {
+                if (job->running)
+                        job_stop(job, RESULT_CANCELLED, NULL, note);
+                else if (job->attached && job->state == JOB_QUEUED)
+                        job_stop(job, RESULT_CANCELLED, NULL, note);
+        }
+}
+
+static void kill_jobs(Daemon *d) {
+        Server *s;
+        Attempt *a, *next;
+
+        DL_FOREACH(d->servers->servers, s)
+                DL_FOREACH_SAFE(s->attempts, a, next)
+                        attempt_kill(a);
+        DL_FOREACH_SAFE(d->servers->orphans, a, next)
+                attempt_kill(a);
+}
+
+static int on_drain_over(sd_event_source *source, uint64_t usec, void *userdata) {
+        Daemon *d = userdata;
+
+        (void)source;
+        (void)usec;
+        if (!d->stop_now) {
+                log_notice("the time to drain is over: ending %zu jobs", count_running(d));
+                d->stop_now = true;
+                stop_jobs(d, "forkd is stopping");
+        } else
+                kill_jobs(d);
+        (void)sd_event_source_set_time_relative(d->drain_timer, 10 * USEC_PER_SEC);
+        (void)sd_event_source_set_enabled(d->drain_timer, SD_EVENT_ONESHOT);
+        daemon_check_drained(d);
+        return 0;
+}
+
+void daemon_stop(Daemon *d) {
+        size_t queued = d->n_states[JOB_QUEUED] + d->n_states[JOB_PARKED];
+
+        if (d->stop_now) {
+                kill_jobs(d);
+                return;
+        }
+        if (d->stopping) {
+                log_notice("told to stop again: ending %zu jobs at once", count_running(d));
+                d->stop_now = true;
+                stop_jobs(d, "forkd is stopping");
+                daemon_check_drained(d);
+                return;
+        }
+
+        d->stopping = true;
+        keeper_link_stopping(d->keeper);
+        if (!d->keeper)
+                (void)sd_notify(0, "STOPPING=1\nSTATUS=draining");
+        daemon_drain(d);
+        if (queued > 0)
+                log_warning("%zu queued jobs are given up: the queue is in memory", queued);
+        listener_close(d);
+        if (sd_event_add_time_relative(d->event, &d->drain_timer, CLOCK_MONOTONIC, d->config->drain_timeout, 0, on_drain_over,
+                                       d) < 0)
+                stop_jobs(d, "forkd is stopping");
+        daemon_check_drained(d);
+}
+
+void drain_free_attempts(Daemon *d) {
+        Server *s;
+        Attempt *a, *next;
+
+        if (!d->servers)
+                return;
+        DL_FOREACH(d->servers->servers, s)
+                DL_FOREACH_SAFE(s->attempts, a, next)
+                        attempt_free(a);
+        DL_FOREACH_SAFE(d->servers->orphans, a, next)
+                attempt_free(a);
+}

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The queue: borrows jobs from the daemon's table, owned by the daemon. Starts happen in one place, on_wake(), once a
+ * turn of the loop, after all that was submitted and all that ended in it. */
+
+#include "queue.h"
+
+#include "attempt.h"
+#include "daemon.h"
+#include "log.h"
+
+#include <inttypes.h>
+#include <utlist.h>
+
+#define PRIORITIES 40 /* -20 … 19 */
+
+struct Queue {
+        Daemon *daemon;
+        Job *ready[PRIORITIES]; /* durable, first come first served */
+        Job *attached;          /* waiting for a forkserver to be up, never for a slot */
+        Job *parked;
+        size_t n_ready;
+        sd_event_source *wake, *later;
+        uint64_t not_before; /* CLOCK_BOOTTIME: no starts before that, for lack of processes */
+        bool recheck;        /* a job has ended that parked ones may wait for */
+};
+
+static void recheck_parked(Queue *q);
+
+static int start_job(Job *job) {
+        Daemon *d = job->daemon;
+        Server *server;
+        int r;
+
+        r = server_set_pick(d->servers, job->spec->start_method, job->spec->entry, &server);
+        if (r == SERVER_E_WAIT)
+                return r;
+
+        queue_remove(d->queue, job);
+        if (r > 0) {
+                job_finish_unstarted(job, RESULT_SERVER_FAILED, "no forkserver has this entry any more");
+                return 0;
+        }
+        if (r == 0)
+                r = attempt_start(job, server);
+        if (r < 0) {
+                log_warning_errno(r, "job %" PRIu64 ": cannot order its start", job->id);
+                job_finish_unstarted(job, RESULT_SERVER_FAILED, strerror(-r));
+        }
+        return 0;
+}
+
+static Job *first_ready(const Queue *q) {
+        for (size_t i = 0; i < PRIORITIES; i++)
+                if (q->ready[i])
+                        return q->ready[i];
+        return NULL;
+}
+
+static int on_wake(sd_event_source *source, void *userdata) {
+        Queue *q = userdata;
+        Daemon *d = q->daemon;
+        Job *job, *next;
+
+        (void)source;
+        recheck_parked(q);
+        if (now_usec(CLOCK_BOOTTIME) < q->not_before)
+                return 0;
+        DL_FOREACH_SAFE(q->attached, job, next)
+                if (start_job(job) == SERVER_E_WAIT)
+                        break;
+        if (d->draining)
+                return 0;
+        while (d->n_durable_attempts < d->config->max_running && (job = first_ready(q)))
+                if (start_job(job) == SERVER_E_WAIT)
+                        break;
+        return 0;
+}
+
+static int on_later(sd_event_source *source, uint64_t usec, void *userdata) {
+        (void)source;
+        (void)usec;
+        queue_wake(userdata);
+        return 0;
+}
+
+int queue_new(Queue **ret, Daemon *daemon) {
+        Queue *q = calloc(1, sizeof(*q));
+        int r;
+
+        if (!q)
+                return -ENOMEM;
+        q->daemon = daemon;
+
+        r = sd_event_add_defer(daemon->event, &q->wake, on_wake, q);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(q->wake, SD_EVENT_OFF);
+        if (r >= 0)
+                r = sd_event_source_set_priority(q->wake, PRIORITY_QUEUE);
+        if (r >= 0)
+                r = sd_event_add_time(daemon->event, &q->later, CLOCK_BOOTTIME, 0, 1000, on_later, q);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(q->later, SD_EVENT_OFF);
+        if (r < 0) {
+                queue_free(q);
+                return r;
+        }
+
+        *ret = q;
+        return 0;
+}
+
+Queue *queue_free(Queue *q) {
+        if (!q)
+                return NULL;
+        sd_event_source_disable_unref(q->wake);
+        sd_event_source_disable_unref(q->later);
+        free(q);
+        return NULL;
+}
+
+static Job **queue_list(Queue *q, const Job *job) {
+        if (job->state == JOB_PARKED)
+                return &q->parked;
+        if (job->attached)
+                return &q->attached;
+        return &q->ready[job->spec->priority + 20];
+}
+
+void queue_add(Queue *q, Job *job) {
+        job->list = queue_list(q, job);
+        DL_APPEND(*job->list, job);
+        q->n_ready += job->list != &q->parked && job->list != &q->attached;
+}
+
+void queue_remove(Queue *q, Job *job) {
+        if (!job->list)
+                return;
+        q->n_ready -= job->list != &q->parked && job->list != &q->attached;
+        DL_DELETE(*job->list, job);
+        job->list = NULL;
+}
+
+size_t queue_length(const Queue *q) {
+        return q->n_ready;
+}
+
+void queue_wake(Queue *q) {
+        (void)sd_event_source_set_enabled(q->wake, SD_EVENT_ONESHOT);
+}
+
+static int on_queue_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
+        Job *job = userdata;
+
+        (void)source;
+        (void)usec;
+        queue_remove(job->daemon->queue, job);
+        job_finish_unstarted(job, RESULT_QUEUE_TIMEOUT, NULL);
+        return 0;
+}
+
+/* Now it waits for a slot only; its queue deadline counts from here. */
+static int queue_ready(Queue *q, Job *job) {
+        job->timer = sd_event_source_disable_unref(job->timer);
+        if (job->spec->queue_timeout_usec != USEC_INFINITY) {
+                int r = sd_event_add_time_relative(q->daemon->event, &job->timer, CLOCK_BOOTTIME,
+                                                   job->spec->queue_timeout_usec, 1000, on_queue_timeout, job);
+
+                if (r < 0)
+                        return r;
+                (void)sd_event_source_set_priority(job->timer, PRIORITY_TIMER);
+        }
+
+        queue_add(q, job);
+        queue_wake(q);
+        return 0;
+}
+
+typedef enum Dependency {
+        DEPENDENCY_MET,
+        DEPENDENCY_OPEN,
+        DEPENDENCY_FAILED,
+} Dependency;
+
+static Dependency dependencies(const Job *job, uint64_t *ret_failed) {
+        Dependency all = DEPENDENCY_MET;
+
+        for (size_t i = 0; i < job->spec->n_after; i++) {
+                const JobAfter *after = &job->spec->after[i];
+                const Job *other = job_find(job->daemon, after->id);
+
+                /* one that is gone was finished and forgotten: how it ended was looked at then */
+                if (!other)
+                        continue;
+                if (other->state != JOB_FINISHED)
+                        all = DEPENDENCY_OPEN;
+                else if (after->on == AFTER_SUCCESS && other->certificate->result != RESULT_SUCCESS) {
+                        *ret_failed = after->id;
+                        return DEPENDENCY_FAILED;
+                }
+        }
+        return all;
+}
+
+static int park_check(Queue *q, Job *job);
+
+static int on_start_at(sd_event_source *source, uint64_t usec, void *userdata) {
+        Job *job = userdata;
+
+        (void)source;
+        (void)usec;
+        job->timer = sd_event_source_disable_unref(job->timer);
+        if (park_check(job->daemon->queue, job) < 0)
+                job_finish_unstarted(job, RESULT_LOST, "out of memory");
+        return 0;
+}
+
+/* Moves a job to where it belongs by now: finished, parked, or queued. */
+static int park_check(Queue *q, Job *job) {
+        uint64_t failed = 0;
+        Dependency d = dependencies(job, &failed);
+
+        if (d == DEPENDENCY_FAILED) {
+                char text[64];
+
+                snprintf(text, sizeof(text), "job %" PRIu64 ", which it waits for, has failed", failed);
+                queue_remove(q, job);
+                job_finish_unstarted(job, RESULT_DEPENDENCY, text);
+                return 0;
+        }
+
+        if (d == DEPENDENCY_OPEN || job->spec->start_at_usec > now_usec(CLOCK_REALTIME)) {
+                int r;
+
+                if (job->state != JOB_PARKED) {
+                        job_set_state(job, JOB_PARKED);
+                        queue_add(q, job);
+                }
+                if (job->timer || job->spec->start_at_usec <= now_usec(CLOCK_REALTIME))
+                        return 0;
+                r = sd_event_add_time(q->daemon->event, &job->timer, CLOCK_REALTIME, job->spec->start_at_usec, 1000,
+                                      on_start_at, job);
+                return r < 0 ? r : 0;
+        }
+
+        queue_remove(q, job);
+        job_set_state(job, JOB_QUEUED);
+        return queue_ready(q, job);
+}
+
+int queue_accept(Queue *q, Job *job) {
+        watch_job_changed(q->daemon->watch, job);
+        if (job->attached)
+                return queue_ready(q, job);
+        return park_check(q, job);
+}
+
+void queue_job_finished(Queue *q, const Job *job) {
+        q->recheck |= !job->attached && q->parked;
+}
+
+/* Jobs may end here, and so end others that wait for them: later in the list, as they were submitted later, or in
+ * the next round. Never by recursion: chains can be long. */
+static void recheck_parked(Queue *q) {
+        Job *job, *next;
+
+        while (q->recheck) {
+                q->recheck = false;
+                DL_FOREACH_SAFE(q->parked, job, next)
+                        if (job->spec->n_after > 0 && job->attempt == 0 && park_check(q, job) < 0)
+                                job_finish_unstarted(job, RESULT_LOST, "out of memory");
+        }
+}
+
+void queue_return(Queue *q, Job *job, uint64_t delay_usec) {
+        job_set_state(job, JOB_QUEUED);
+        job->list = queue_list(q, job);
+        DL_PREPEND(*job->list, job);
+        q->n_ready += !job->attached;
+
+        if (delay_usec > 0) {
+                q->not_before = now_usec(CLOCK_BOOTTIME) + delay_usec;
+                (void)sd_event_source_set_time(q->later, q->not_before);
+                (void)sd_event_source_set_enabled(q->later, SD_EVENT_ONESHOT);
+        } else
+                queue_wake(q);
+}

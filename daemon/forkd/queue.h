@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* Durable jobs that wait: by priority, first come first served inside one, for a free slot of
+ * MaxRunning=; and the parked ones, which wait for other jobs or for their time. In memory. */
+
+#include "basic.h"
+#include "job.h"
+
+typedef struct Queue Queue;
+
+int queue_new(Queue **ret, Daemon *daemon);
+Queue *queue_free(Queue *q);
+
+/* Both borrow the job, which must be in the matching state. */
+void queue_add(Queue *q, Job *job);
+void queue_remove(Queue *q, Job *job);
+size_t queue_length(const Queue *q);
+
+/* Puts a new durable job where it belongs: parked, or queued with its deadline. */
+int queue_accept(Queue *q, Job *job);
+/* A job has finished: wakes those that waited for it. */
+void queue_job_finished(Queue *q, const Job *job);
+/* Starts what may start, once at the end of this turn of the loop. */
+void queue_wake(Queue *q);
+/* A start was refused for lack of processes: queued again, first of its kind, after a while. */
+void queue_return(Queue *q, Job *job, uint64_t delay_usec);

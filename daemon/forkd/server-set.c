@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The forkservers that there are: one spawner, more while one is held up, and the twin when modules are
+ * preloaded. Owned by the daemon; in forkd. Starts them again with back-off. */
+
+#include "daemon.h"
+#include "log.h"
+#include "process-id.h"
+#include "server-private.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <utlist.h>
+
+#define SPAWNERS_MAX      4
+#define ANSWER_USEC       USEC_PER_SEC         /* an order unanswered for longer: the spawner is held up */
+#define RESTART_MIN_USEC  (100 * USEC_PER_MSEC)
+#define RESTART_MAX_USEC  (10 * USEC_PER_SEC)
+#define STOP_USEC         (2 * USEC_PER_SEC)   /* for all forkservers to end with their channel closed */
+
+static int on_restart(sd_event_source *source, uint64_t usec, void *userdata) {
+        Server *s = userdata;
+        int r;
+
+        (void)source;
+        (void)usec;
+        s->restart_timer = sd_event_source_disable_unref(s->restart_timer);
+        s->failures++; /* until it is ready */
+        r = server_spawn(s);
+        if (r < 0) {
+                snprintf(s->reason, sizeof(s->reason), "cannot start %s: %s", s->argv[0], strerror(-r));
+                log_error("%s: %s", server_name(s), s->reason);
+                s->state = SERVER_FAILED;
+                server_restart(s);
+                return 0;
+        }
+        r = server_attach(s, s->daemon);
+        if (r < 0) {
+                log_error_errno(r, "%s: cannot attach to it", server_name(s));
+                server_gone(s);
+                return 0;
+        }
+        queue_wake(s->daemon->queue);
+        return 0;
+}
+
+static uint64_t restart_delay(unsigned failures) {
+        uint64_t delay = RESTART_MIN_USEC;
+
+        if (failures == 0)
+                return 0;
+        while (--failures > 0 && delay < RESTART_MAX_USEC)
+                delay *= 2;
+        return delay < RESTART_MAX_USEC ? delay : RESTART_MAX_USEC;
+}
+
+void server_restart(Server *s) {
+        ServerSet *set = s->daemon->servers;
+        int r;
+
+        if (!set || set->stopping)
+                return;
+        if (s->state == SERVER_RETIRED) {
+                DL_DELETE(set->servers, s);
+                server_free(s);
+                return;
+        }
+
+        s->answer_timer = sd_event_source_disable_unref(s->answer_timer);
+        s->held = false;
+        r = sd_event_add_time_relative(s->daemon->event, &s->restart_timer, CLOCK_MONOTONIC, restart_delay(s->failures),
+                                       0, on_restart, s);
+        if (r < 0)
+                log_error_errno(r, "%s: cannot arrange its restart", server_name(s));
+}
+
+static Server *server_new(ServerKind kind) {
+        Server *s = calloc(1, sizeof(*s));
+
+        if (!s)
+                return NULL;
+        s->kind = kind;
+        s->channel = s->pidfd = -1;
+        return s;
+}
+
+Server *server_new_twin(int channel, pid_t pid, char **argv, uint64_t preload_usec) {
+        Server *s = server_new(SERVER_TWIN);
+
+        if (!s)
+                return NULL;
+        s->channel = channel;
+        s->pid = pid;
+        s->argv = argv;
+        s->preload_usec = preload_usec;
+        return s;
+}
+
+static int spawner_start(ServerSet *set, Server **ret) {
+        Server *s = server_new(SERVER_SPAWNER);
+        int r = -ENOMEM;
+
+        if (!s)
+                return r;
+        s->argv = calloc(2, sizeof(char *));
+        if (s->argv)
+                r = paths_find_helper("forkd-spawner", &s->argv[0]);
+        if (r < 0) {
+                server_free(s);
+                return log_error_errno(r, "cannot find forkd-spawner; FORKD_LIBEXEC_DIR may name its folder");
+        }
+
+        s->daemon = set->daemon;
+        r = server_spawn(s);
+        if (r >= 0)
+                r = server_attach(s, set->daemon);
+        if (r < 0) {
+                log_error_errno(r, "cannot start %s", s->argv[0]);
+                server_free(s);
+                return r;
+        }
+
+        DL_APPEND(set->servers, s);
+        *ret = s;
+        return 0;
+}
+
+int server_set_new(ServerSet **ret, Daemon *daemon, Server *twin) {
+        ServerSet *set = calloc(1, sizeof(*set));
+        Server *spawner;
+        int r;
+
+        if (!set) {
+                server_free(twin);
+                return -ENOMEM;
+        }
+        set->daemon = daemon;
+        if (twin) {
+                DL_APPEND(set->servers, twin);
+                r = server_attach(twin, daemon);
+                if (r < 0) {
+                        server_set_free(set);
+                        return r;
+                }
+        }
+        r = spawner_start(set, &spawner);
+        if (r < 0) {
+                server_set_free(set);
+                return r;
+        }
+
+        *ret = set;
+        return 0;
+}
+
+ServerSet *server_set_free(ServerSet *set) {
+        Server *s, *next;
+
+        if (!set)
+                return NULL;
+        server_set_stop(set);
+        DL_FOREACH_SAFE(set->servers, s, next) {
+                DL_DELETE(set->servers, s);
+                server_free(s);
+        }
+        free(set);
+        return NULL;
+}
+
+static bool entry_known(const Server *s, const char *entry) {
+        json_t *e;
+        size_t i;
+
+        json_array_foreach(s->entries, i, e)
+                if (streq_null(json_string_value(json_object_get(e, "name")), entry))
+                        return true;
+        return false;
+}
+
+int server_set_pick(ServerSet *set, StartMethod method, const char *entry, Server **ret) {
+        ServerKind kind = method == START_METHOD_SPAWN ? SERVER_SPAWNER : SERVER_TWIN;
+        Server *s, *held = NULL;
+        bool known = false;
+
+        DL_FOREACH(set->servers, s) {
+                if (s->kind != kind)
+                        continue;
+                known = true;
+                if (s->entries && kind == SERVER_TWIN && !entry_known(s, entry))
+                        return SERVER_E_NO_ENTRY;
+                /* the twin's entries come with Ready; a spawner takes orders from the first moment */
+                if (s->channel < 0 || s->state == SERVER_RETIRED || (kind == SERVER_TWIN && s->state != SERVER_READY))
+                        continue;
+                if (s->held) {
+                        held = s;
+                        continue;
+                }
+                *ret = s;
+                return 0;
+        }
+
+        if (held) {
+                *ret = held; /* there are as many as there may be: it will answer some day */
+                return 0;
+        }
+        return known ? SERVER_E_WAIT : SERVER_E_NONE;
+}
+
+/* ---- one that is held up, as by a dead network mount, is answered by starting another */
+
+static unsigned count_spawners(const ServerSet *set, unsigned *ret_free) {
+        const Server *s;
+        unsigned n = 0;
+
+        *ret_free = 0;
+        DL_FOREACH(set->servers, s)
+                if (s->kind == SERVER_SPAWNER && s->state != SERVER_RETIRED) {
+                        n++;
+                        *ret_free += !s->held;
+                }
+        return n;
+}
+
+static int on_answer_late(sd_event_source *source, uint64_t usec, void *userdata) {
+        Server *s = userdata, *another;
+        ServerSet *set = s->daemon->servers;
+        uint64_t now = now_usec(CLOCK_MONOTONIC), oldest = USEC_INFINITY;
+        unsigned n, n_free;
+        Attempt *a;
+
+        (void)usec;
+        DL_FOREACH(s->attempts, a)
+                if (a->phase == ATTEMPT_ORDERED && a->ordered_at < oldest)
+                        oldest = a->ordered_at;
+
+        if (oldest == USEC_INFINITY) {
+                s->answer_timer = sd_event_source_disable_unref(s->answer_timer);
+                s->held = false;
+                n = count_spawners(set, &n_free);
+                if (n_free > 1)
+                        server_retire(s);
+                return 0;
+        }
+
+        if (!s->held && now - oldest >= ANSWER_USEC) {
+                s->held = true;
+                n = count_spawners(set, &n_free);
+                log_warning("spawner with pid %d does not answer%s", s->pid,
+                            n_free > 0 || n >= SPAWNERS_MAX ? "" : ", starting another");
+                if (n_free == 0 && n < SPAWNERS_MAX)
+                        (void)spawner_start(set, &another);
+        } else if (s->held && now - oldest < ANSWER_USEC)
+                s->held = false;
+
+        (void)sd_event_source_set_time_relative(source, ANSWER_USEC);
+        (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+        return 0;
+}
+
+void server_watch_answers(Server *s) {
+        if (s->answer_timer || s->kind != SERVER_SPAWNER)
+                return;
+        if (sd_event_add_time_relative(s->daemon->event, &s->answer_timer, CLOCK_MONOTONIC, ANSWER_USEC,
+                                       100 * USEC_PER_MSEC, on_answer_late, s) >= 0)
+                (void)sd_event_source_set_priority(s->answer_timer, PRIORITY_TIMER);
+}
+
+/* ---- workers and orphans */
+
+void server_move_to_orphans(Server *s, Attempt *a) {
+        DL_DELETE(s->attempts, a);
+        s->n_attempts--;
+        a->server = NULL;
+        DL_APPEND(s->daemon->servers->orphans, a);
+}
+
+void server_remove_attempt(ServerSet *set, Attempt *a) {
+        if (a->server) {
+                DL_DELETE(a->server->attempts, a);
+                a->server->n_attempts--;
+        } else
+                DL_DELETE(set->orphans, a);
+        a->prev = a->next = NULL;
+        a->server = NULL;
+}
+
+void server_set_poll(ServerSet *set) {
+        Server *s, *next;
+
+        DL_FOREACH_SAFE(set->servers, s, next)
+                (void)server_read(s, UINT32_MAX);
+}
+
+Attempt *server_set_find_worker(ServerSet *set, pid_t pid, uint64_t start_time) {
+        Server *s;
+        Attempt *a;
+
+        DL_FOREACH(set->orphans, a)
+                if (a->pid == pid && (start_time == 0 || a->start_time == 0 || a->start_time == start_time))
+                        return a;
+        DL_FOREACH(set->servers, s)
+                DL_FOREACH(s->attempts, a)
+                        if (a->pid == pid && (start_time == 0 || a->start_time == 0 || a->start_time == start_time))
+                                return a;
+        return NULL;
+}
+
+Attempt *server_set_find_orphan_in_cgroup(ServerSet *set, pid_t pid) {
+        Attempt *a;
+
+        DL_FOREACH(set->orphans, a)
+                if (a->cgroup && a->phase == ATTEMPT_ORDERED && cgroup_contains(a->cgroup, pid))
+                        return a;
+        return NULL;
+}
+
+void server_set_write(ServerSet *set, JsonText *t, const char *key) {
+        Server *s;
+
+        json_text_open(t, key, '[');
+        DL_FOREACH(set->servers, s)
+                server_write(s, t, NULL);
+        json_text_close(t, ']');
+}
+
+void server_set_entries_text(ServerSet *set, char *ret, size_t size) {
+        Server *s;
+        size_t i, n = 0;
+        json_t *e;
+
+        *ret = '\0';
+        DL_FOREACH(set->servers, s)
+                json_array_foreach(s->entries, i, e)
+                        if (n < size)
+                                n += (size_t)snprintf(ret + n, size - n, "%s%s", n > 0 ? ", " : "",
+                                                      json_string_value(json_object_get(e, "name")));
+}
+
+void server_set_stop(ServerSet *set) {
+        uint64_t deadline = now_usec(CLOCK_MONOTONIC) + STOP_USEC;
+        Server *s;
+
+        set->stopping = true;
+        DL_FOREACH(set->servers, s) {
+                s->channel_source = sd_event_source_disable_unref(s->channel_source);
+                s->channel = close_fd(s->channel);
+        }
+        DL_FOREACH(set->servers, s) {
+                siginfo_t si = { 0 };
+
+                if (s->pidfd < 0)
+                        continue;
+                while (waitid(P_PIDFD, (id_t)s->pidfd, &si, WEXITED | WNOHANG) == 0 && si.si_pid == 0) {
+                        if (now_usec(CLOCK_MONOTONIC) >= deadline) {
+                                (void)process_signal(s->pidfd, SIGKILL);
+                                (void)waitid(P_PIDFD, (id_t)s->pidfd, &si, WEXITED);
+                                break;
+                        }
+                        usleep(1000);
+                }
+                s->pidfd = close_fd(s->pidfd);
+        }
+}

@@ -1,0 +1,446 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* Forkservers as forkd sees them: owned by the set, which the daemon owns; in forkd. This file has one server's
+ * process, channel and packets; server-set.c has which of them are there. */
+
+#include "server.h"
+
+#include "daemon.h"
+#include "log.h"
+#include "packet.h"
+#include "process-id.h"
+#include "server-private.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <utlist.h>
+
+extern char **environ;
+
+static const char *const state_names[_SERVER_STATE_MAX] = {
+        [SERVER_STARTING] = "starting",
+        [SERVER_READY] = "ready",
+        [SERVER_FAILED] = "failed",
+        [SERVER_RETIRED] = "retired",
+};
+
+const char *server_state_to_string(ServerState state) {
+        return state_names[state];
+}
+
+ServerKind server_kind(const Server *s) {
+        return s->kind;
+}
+
+const char *server_name(const Server *s) {
+        return s->kind == SERVER_TWIN ? "twin" : "spawner";
+}
+
+static void server_set_state(Server *s, ServerState state, const char *sentence) {
+        _cleanup_(json_text_done) JsonText t = JSON_TEXT_NULL;
+
+        s->state = state;
+        if (!s->daemon->watch)
+                return;
+        server_write(s, &t, NULL);
+        watch_event(s->daemon->watch, "server", json_text_finish(&t) < 0 ? NULL : t.text, "%s: %s", server_name(s),
+                    sentence);
+}
+
+/* ---- sending */
+
+struct ServerOutput {
+        char *text;
+        size_t length;
+        int fds[PACKET_DESCRIPTORS_MAX];
+        size_t n_fds;
+        ServerOutput *prev, *next;
+};
+
+static void output_free(ServerOutput *o) {
+        for (size_t i = 0; i < o->n_fds; i++)
+                close_fd(o->fds[i]);
+        free(o->text);
+        free(o);
+}
+
+static int output_keep(Server *s, const char *text, size_t length, const int *fds, size_t n_fds) {
+        ServerOutput *o = calloc(1, sizeof(*o));
+
+        if (!o)
+                return -ENOMEM;
+        o->text = strndup(text, length);
+        o->length = length;
+        while (o->text && o->n_fds < n_fds) {
+                int fd = fcntl(fds[o->n_fds], F_DUPFD_CLOEXEC, 3);
+
+                if (fd < 0)
+                        break;
+                o->fds[o->n_fds++] = fd;
+        }
+        if (!o->text || o->n_fds < n_fds) {
+                output_free(o);
+                return -ENOMEM;
+        }
+
+        DL_APPEND(s->output, o);
+        return sd_event_source_set_io_events(s->channel_source, EPOLLIN | EPOLLOUT);
+}
+
+static void server_flush(Server *s) {
+        while (s->output) {
+                ServerOutput *o = s->output;
+                int r = packet_send_text(s->channel, o->text, o->length, o->fds, o->n_fds);
+
+                if (r == PACKET_E_AGAIN)
+                        return;
+                /* what a dead forkserver does not take any more is told by its end-of-file */
+                DL_DELETE(s->output, o);
+                output_free(o);
+        }
+        (void)sd_event_source_set_io_events(s->channel_source, EPOLLIN);
+}
+
+int server_send(Server *s, const char *text, size_t length, const int *fds, size_t n_fds) {
+        int r;
+
+        if (s->channel < 0)
+                return -ENOTCONN;
+        if (s->output)
+                return output_keep(s, text, length, fds, n_fds);
+
+        r = packet_send_text(s->channel, text, length, fds, n_fds);
+        if (r == PACKET_E_AGAIN)
+                return output_keep(s, text, length, fds, n_fds);
+        if (r == PACKET_E_CLOSED)
+                return 0; /* end-of-file follows, and with it whatever was ordered */
+        return r;
+}
+
+void server_acknowledge(Server *s, const Attempt *a) {
+        char text[128];
+        int n = snprintf(text, sizeof(text), "{\"method\":\"Acknowledge\",\"parameters\":{\"id\":%" PRIu64
+                                             ",\"attempt\":%u}}",
+                         a->job_id, a->number);
+
+        (void)server_send(s, text, (size_t)n, NULL, 0);
+}
+
+static int server_send_hello(Server *s) {
+        char text[96];
+        int n = snprintf(text, sizeof(text), "{\"method\":\"Hello\",\"parameters\":{\"epoch\":%u}}", s->epoch);
+
+        return server_send(s, text, (size_t)n, NULL, 0);
+}
+
+void server_retire(Server *s) {
+        static const char text[] = "{\"method\":\"Retire\",\"parameters\":{}}";
+
+        if (s->state == SERVER_RETIRED)
+                return;
+        server_set_state(s, SERVER_RETIRED, "told to end when its last worker has");
+        (void)server_send(s, text, sizeof(text) - 1, NULL, 0);
+}
+
+/* ---- attempts */
+
+void server_add_attempt(Server *s, Attempt *a) {
+        a->server = s;
+        DL_APPEND(s->attempts, a);
+        s->n_attempts++;
+        server_watch_answers(s);
+}
+
+static Attempt *find_attempt(const Server *s, json_t *parameters) {
+        json_int_t id = json_integer_value(json_object_get(parameters, "id"));
+        json_int_t number = json_integer_value(json_object_get(parameters, "attempt"));
+        Attempt *a;
+
+        /* newest last, and it is mostly the newest or the oldest that is asked for */
+        DL_FOREACH(s->attempts, a)
+                if (a->job_id == (uint64_t)id && a->number == (unsigned)number)
+                        return a;
+        return NULL;
+}
+
+/* ---- what it reports */
+
+static void on_ready(Server *s, Packet *p) {
+        json_t *usec = json_object_get(p->parameters, "preloadUSec");
+        char sentence[128];
+
+        json_decref(s->entries);
+        s->entries = json_incref(json_object_get(p->parameters, "entries"));
+        if (s->preload_usec == 0)
+                s->preload_usec = (uint64_t)json_integer_value(usec);
+        s->failures = 0;
+        snprintf(sentence, sizeof(sentence), "ready with pid %d", s->pid);
+        server_set_state(s, SERVER_READY, sentence);
+        queue_wake(s->daemon->queue);
+}
+
+static void on_started(Attempt *a, Packet *p) {
+        int pidfd = packet_take_fd(p, "pidfd");
+
+        if (pidfd < 0)
+                pidfd = -1;
+        attempt_started(a, (pid_t)json_integer_value(json_object_get(p->parameters, "pid")),
+                        (uint64_t)json_integer_value(json_object_get(p->parameters, "startTime")), pidfd);
+}
+
+static void on_exited(Attempt *a, Packet *p) {
+        const char *code = json_string_value(json_object_get(p->parameters, "code")) ?: "";
+        AttemptEnd end = {
+                .pid = (pid_t)json_integer_value(json_object_get(p->parameters, "pid")),
+                .code = streq(code, "killed") ? CLD_KILLED : streq(code, "dumped") ? CLD_DUMPED : CLD_EXITED,
+                .status = (int)json_integer_value(json_object_get(p->parameters, "status")),
+                .has_usage = true,
+                .user_usec = (uint64_t)json_integer_value(json_object_get(p->parameters, "userUSec")),
+                .system_usec = (uint64_t)json_integer_value(json_object_get(p->parameters, "systemUSec")),
+        };
+
+        attempt_exited(a, &end);
+}
+
+static void on_failed(Attempt *a, Packet *p) {
+        const char *stage = json_string_value(json_object_get(p->parameters, "stage")) ?: "plan";
+
+        attempt_failed(a, stage, (int)json_integer_value(json_object_get(p->parameters, "errno")),
+                       json_string_value(json_object_get(p->parameters, "text")));
+}
+
+static const struct {
+        const char *method;
+        void (*function)(Attempt *a, Packet *p);
+} reports[] = {
+        { "Started", on_started },
+        { "Exited", on_exited },
+        { "Failed", on_failed },
+};
+
+static void server_dispatch(Server *s, Packet *p) {
+        if (streq(p->method, "Ready")) {
+                on_ready(s, p);
+                return;
+        }
+        if (streq(p->method, "Running")) {
+                s->heard = json_integer_value(json_object_get(p->parameters, "epoch")) == s->epoch;
+                return;
+        }
+        if (!s->heard)
+                return; /* from before our time */
+
+        for (size_t i = 0; i < ELEMENTSOF(reports); i++)
+                if (streq(reports[i].method, p->method)) {
+                        Attempt *a = find_attempt(s, p->parameters);
+
+                        if (!a)
+                                log_warning("%s: ignoring %s of an attempt that it does not have", server_name(s),
+                                            p->method);
+                        else
+                                reports[i].function(a, p);
+                        return;
+                }
+}
+
+/* Handles what is there, at most so much that others get their turn. False when the server is gone. */
+bool server_read(Server *s, unsigned max) {
+        while (s->channel >= 0 && max-- > 0) {
+                _cleanup_(packet_done) Packet p = PACKET_NULL;
+                int r = packet_receive(s->channel, &p);
+
+                if (r == PACKET_E_AGAIN)
+                        return true;
+                if (r == PACKET_E_INVALID) {
+                        log_warning("%s: ignoring a packet that is none", server_name(s));
+                        continue;
+                }
+                if (r != 0) {
+                        server_gone(s);
+                        return false;
+                }
+                server_dispatch(s, &p);
+        }
+        return s->channel >= 0;
+}
+
+static int on_channel(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        Server *s = userdata;
+
+        (void)source;
+        (void)fd;
+        if (events & EPOLLOUT)
+                server_flush(s);
+        (void)server_read(s, 64);
+        return 0;
+}
+
+/* ---- its process */
+
+static void server_end_text(const siginfo_t *si, char *ret, size_t size) {
+        char name[16];
+
+        if (si->si_pid == 0)
+                snprintf(ret, size, "it closed its channel");
+        else if (si->si_code == CLD_EXITED)
+                snprintf(ret, size, "it exited with status %d", si->si_status);
+        else
+                snprintf(ret, size, "it was killed by %s", signal_name(si->si_status, name));
+}
+
+/* End-of-file: every attempt of it becomes an orphan, and another one is started. */
+void server_gone(Server *s) {
+        siginfo_t si = { 0 };
+        Attempt *a, *next;
+        bool retired = s->state == SERVER_RETIRED;
+
+        s->channel_source = sd_event_source_disable_unref(s->channel_source);
+        close_fdp(&s->channel);
+        while (s->output) {
+                ServerOutput *o = s->output;
+
+                DL_DELETE(s->output, o);
+                output_free(o);
+        }
+
+        /* it is our child: with its channel closed it is ending, or no longer worth anything */
+        (void)process_signal(s->pidfd, SIGKILL);
+        (void)waitid(P_PID, (id_t)s->pid, &si, WEXITED);
+        close_fdp(&s->pidfd);
+        server_end_text(&si, s->reason, sizeof(s->reason));
+
+        if (!retired) {
+                log_warning("%s with pid %d has gone: %s", server_name(s), s->pid, s->reason);
+                server_set_state(s, SERVER_FAILED, s->reason);
+        }
+        s->heard = false;
+
+        DL_FOREACH_SAFE(s->attempts, a, next) {
+                server_move_to_orphans(s, a);
+                attempt_orphaned(a);
+        }
+        server_restart(s);
+}
+
+int server_attach(Server *s, Daemon *daemon) {
+        int r;
+
+        s->daemon = daemon;
+        s->pidfd = (int)syscall(SYS_pidfd_open, s->pid, 0);
+        if (s->pidfd < 0)
+                return -errno;
+        r = sd_event_add_io(daemon->event, &s->channel_source, s->channel, EPOLLIN, on_channel, s);
+        if (r < 0)
+                return r;
+        (void)sd_event_source_set_priority(s->channel_source, PRIORITY_SERVER);
+        s->epoch++;
+        s->heard = false;
+        s->starts++;
+        return server_send_hello(s);
+}
+
+static int spawn_attributes(posix_spawnattr_t *attributes) {
+        sigset_t none, all;
+
+        sigemptyset(&none);
+        sigfillset(&all);
+        if (posix_spawnattr_init(attributes) != 0)
+                return -ENOMEM;
+        (void)posix_spawnattr_setsigmask(attributes, &none);
+        (void)posix_spawnattr_setsigdefault(attributes, &all);
+        (void)posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
+        return 0;
+}
+
+/* Starts its program with the channel as descriptor 3. */
+int server_spawn(Server *s) {
+        _cleanup_(close_fdp) int ours = -1, theirs = -1;
+        posix_spawn_file_actions_t actions;
+        posix_spawnattr_t attributes;
+        int pair[2], r;
+
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+                return -errno;
+        ours = pair[0];
+        theirs = pair[1];
+        if (fcntl(ours, F_SETFL, O_NONBLOCK) < 0)
+                return -errno;
+        if (theirs == 3) { /* dup2() onto itself would leave it CLOEXEC */
+                int other = fcntl(theirs, F_DUPFD_CLOEXEC, 4);
+
+                if (other < 0)
+                        return -errno;
+                close_fd(theirs);
+                theirs = other;
+        }
+
+        r = spawn_attributes(&attributes);
+        if (r < 0)
+                return r;
+        r = -posix_spawn_file_actions_init(&actions);
+        if (r == 0)
+                r = -posix_spawn_file_actions_adddup2(&actions, theirs, 3);
+        if (r == 0) {
+                setenv("FORKD_CHANNEL", "3", 1);
+                r = -posix_spawn(&s->pid, s->argv[0], &actions, &attributes, s->argv, environ);
+                unsetenv("FORKD_CHANNEL");
+        }
+        posix_spawn_file_actions_destroy(&actions);
+        posix_spawnattr_destroy(&attributes);
+        if (r < 0)
+                return r;
+
+        s->channel = steal_fd(&ours);
+        s->state = SERVER_STARTING;
+        return 0;
+}
+
+Server *server_free(Server *s) {
+        if (!s)
+                return NULL;
+        sd_event_source_disable_unref(s->channel_source);
+        sd_event_source_disable_unref(s->restart_timer);
+        sd_event_source_disable_unref(s->answer_timer);
+        close_fd(s->channel);
+        close_fd(s->pidfd);
+        while (s->output) {
+                ServerOutput *o = s->output;
+
+                DL_DELETE(s->output, o);
+                output_free(o);
+        }
+        for (char **arg = s->argv; arg && *arg; arg++)
+                free(*arg);
+        free(s->argv);
+        json_decref(s->entries);
+        free(s);
+        return NULL;
+}
+
+void server_write(const Server *s, JsonText *t, const char *key) {
+        size_t i;
+        json_t *entry;
+
+        json_text_open(t, key, '{');
+        json_text_string(t, "name", server_name(s));
+        json_text_string(t, "startMethod", s->kind == SERVER_TWIN ? "fork" : "spawn");
+        json_text_string(t, "state", server_state_to_string(s->state));
+        if (s->channel >= 0)
+                json_text_int(t, "pid", s->pid);
+        json_text_int(t, "workers", (int64_t)s->n_attempts);
+        json_text_int(t, "starts", s->starts);
+        if (s->kind == SERVER_TWIN) {
+                json_text_int(t, "preloadUSec", (int64_t)s->preload_usec);
+                json_text_open(t, "entries", '[');
+                json_array_foreach(s->entries, i, entry)
+                        json_text_string(t, NULL, json_string_value(json_object_get(entry, "name")));
+                json_text_close(t, ']');
+        }
+        if (s->state == SERVER_FAILED)
+                json_text_string(t, "reason", s->reason);
+        json_text_close(t, '}');
+}

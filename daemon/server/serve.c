@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* The loop of a forkserver: orders come in on the channel, ends by one pidfd each. The Server owns
+ * the attempts, the outbox and the epoll descriptor, and lives as long as serve() runs. It never
+ * waits for forkd. It waits for a command's child until the exec, and for nothing else of what a
+ * job does. */
+
+#include "serve.h"
+
+#include "forked.h"
+#include "outbox.h"
+#include "process-id.h"
+#include "safety.h"
+#include "worker.h"
+
+#include <sys/epoll.h>
+#include <utlist.h>
+
+#define STARTED_WITHIN_USEC (2 * USEC_PER_MSEC)
+#define ORDERS_A_TURN       32 /* then ends get their turn */
+#define EVENTS_A_TURN       64
+
+typedef struct Server {
+        const ServeOptions *options;
+        int epoll;
+        uint32_t interest; /* EPOLLIN, EPOLLOUT of the channel */
+        Launcher *launcher;
+        Outbox *outbox;
+        TitleArea *title;
+        Forked *attempts;  /* table */
+        Forked *unstarted; /* list: Started is due */
+        bool reset_oom_score;
+        bool retired;
+} Server;
+
+enum {
+        SERVER_E_DONE = 1, /* the channel is closed, or Retire is done */
+};
+
+static void _printf_(2, 3) server_log(const Server *s, const char *format, ...) {
+        char text[512];
+        va_list ap;
+
+        if (s->options->log_fd < 0)
+                return;
+        va_start(ap, format);
+        vsnprintf(text, sizeof(text), format, ap);
+        va_end(ap);
+        dprintf(s->options->log_fd, "%s: %s\n", s->options->name, text);
+}
+
+static int server_send(Server *s, const char *method, json_t *parameters, int fd) {
+        int r = outbox_send(s->outbox, method, parameters, fd);
+
+        return r == OUTBOX_E_CLOSED ? SERVER_E_DONE : r;
+}
+
+/* ---- what is told to forkd */
+
+static json_t *entries_to_json(const ModuleSet *modules) {
+        json_t *array = json_array();
+
+        for (size_t i = 0; modules && i < modules_count(modules); i++)
+                for (const ForkdEntry *e = modules_get(modules, i)->entries; e->name; e++)
+                        json_array_append_new(array, json_pack("{ss,ss,ss}", "name", e->name,
+                                                               "help", e->help ?: "", "arguments",
+                                                               e->arguments ?: ""));
+        return array;
+}
+
+static int server_send_ready(Server *s) {
+        const ServeOptions *o = s->options;
+        json_t *safety = NULL;
+        size_t n = 0;
+        const int *kept = o->modules ? modules_kept_fds(o->modules, &n) : NULL;
+        int *declared, r;
+
+        declared = calloc(n + 2, sizeof(int));
+        if (!declared)
+                return -ENOMEM;
+        declared[0] = o->channel;
+        declared[1] = o->log_fd;
+        for (size_t i = 0; i < n; i++)
+                declared[i + 2] = kept[i];
+        r = safety_look(declared, n + 2, &safety, NULL);
+        free(declared);
+        if (r < 0)
+                return r;
+
+        return server_send(s, "Ready",
+                           json_pack("{ss,sI,so,so}", "name", o->name, "preloadUSec",
+                                     (json_int_t)o->preload_usec, "entries",
+                                     entries_to_json(o->modules), "safety", safety),
+                           -1);
+}
+
+static uint64_t start_time_of(const Forked *a) {
+        uint64_t start_time = 0;
+
+        /* cannot fail: a child that nobody has reaped is in /proc */
+        process_start_time(a->child.pid, &start_time);
+        return start_time;
+}
+
+static int server_send_started(Server *s, Forked *a) {
+        return server_send(s, "Started",
+                           json_pack("{sI,sI,si,sI,si}", "id", (json_int_t)a->key.id, "attempt",
+                                     (json_int_t)a->key.attempt, "pid", (int)a->child.pid,
+                                     "startTime", (json_int_t)start_time_of(a), "pidfd", 0),
+                           a->child.pidfd);
+}
+
+static const char *code_to_string(int code) {
+        return code == CLD_EXITED ? "exited" : code == CLD_DUMPED ? "dumped" : "killed";
+}
+
+static json_int_t timeval_to_usec(const struct timeval *t) {
+        return (json_int_t)t->tv_sec * (json_int_t)USEC_PER_SEC + t->tv_usec;
+}
+
+static int server_send_exited(Server *s, const Forked *a) {
+        return server_send(s, "Exited",
+                           json_pack("{sI,sI,si,ss,si,sI,sI}", "id", (json_int_t)a->key.id,
+                                     "attempt", (json_int_t)a->key.attempt, "pid",
+                                     (int)a->child.pid, "code", code_to_string(a->code), "status",
+                                     a->status, "userUSec", timeval_to_usec(&a->usage.ru_utime),
+                                     "systemUSec", timeval_to_usec(&a->usage.ru_stime)),
+                           -1);
+}
+
+static int server_send_failed(Server *s, const ForkedKey *key, const ChildReport *failure) {
+        return server_send(s, "Failed",
+                           json_pack("{sI,sI,ss,si,ss*}", "id", (json_int_t)key->id, "attempt",
+                                     (json_int_t)key->attempt, "stage",
+                                     child_stage_to_string(failure->stage), "errno", failure->error,
+                                     "text", failure->object),
+                           -1);
+}
+
+/* ---- attempts */
+
+static void server_unlink_unstarted(Server *s, Forked *a) {
+        if (a->started_due == 0)
+                return;
+        DL_DELETE(s->unstarted, a);
+        a->started_due = 0;
+}
+
+static void server_drop(Server *s, Forked *a) {
+        server_unlink_unstarted(s, a);
+        forked_free(a, &s->attempts);
+}
+
+static int server_watch(Server *s, const ForkedKey *key, Launched *launched) {
+        struct epoll_event event = { .events = EPOLLIN };
+        Forked *a;
+        int r;
+
+        r = forked_new(&a, &s->attempts, key, launched);
+        if (r < 0)
+                return r;
+        event.data.ptr = a;
+        if (epoll_ctl(s->epoll, EPOLL_CTL_ADD, launched->pidfd, &event) < 0)
+                return -errno;
+        a->started_due = now_usec(CLOCK_MONOTONIC) + STARTED_WITHIN_USEC;
+        DL_APPEND(s->unstarted, a);
+        return 0;
+}
+
+static int server_launch(Server *s, const ForkedKey *key, Plan *plan) {
+        Launched launched = LAUNCHED_NULL;
+        ChildReport failure = { 0 };
+        int r;
+
+        plan->reset_oom_score = s->reset_oom_score;
+        if (plan->argv)
+                r = launch_command(s->launcher, plan, &launched, &failure);
+        else {
+                plan->keep = modules_kept_fds(s->options->modules, &plan->n_keep);
+                r = launch_entry(plan, &launched, &failure);
+                if (r == LAUNCH_E_CHILD)
+                        worker_run(s->options->modules, plan, s->title);
+        }
+        if (r == LAUNCH_E_FAILED)
+                return server_send_failed(s, key, &failure);
+        return server_watch(s, key, &launched);
+}
+
+/* ---- orders */
+
+static bool read_key(const Packet *packet, ForkedKey *ret) {
+        const json_t *id = json_object_get(packet->parameters, "id");
+        const json_t *attempt = json_object_get(packet->parameters, "attempt");
+
+        if (!json_is_integer(id) || !json_is_integer(attempt))
+                return false;
+        *ret = (ForkedKey){ .id = (uint64_t)json_integer_value(id),
+                             .attempt = (uint64_t)json_integer_value(attempt) };
+        return true;
+}
+
+static int on_order_fork(Server *s, Packet *packet) {
+        _cleanup_(plan_freep) Plan *plan = NULL;
+        ChildReport failure = { .stage = CHILD_STAGE_PLAN, .error = EINVAL };
+        ForkedKey key;
+        int r;
+
+        if (!read_key(packet, &key)) {
+                server_log(s, "an order to fork has no id or no attempt, ignoring it");
+                return 0;
+        }
+        if (forked_find(s->attempts, &key)) {
+                server_log(s, "attempt %llu of job %llu was ordered twice, ignoring the second",
+                           (unsigned long long)key.attempt, (unsigned long long)key.id);
+                return 0;
+        }
+        if (s->retired) {
+                failure = (ChildReport){ .stage = CHILD_STAGE_FORK,
+                                         .error = ESHUTDOWN,
+                                         .object = "the forkserver has been retired" };
+                return server_send_failed(s, &key, &failure);
+        }
+
+        r = plan_new(&plan, packet, &failure.object);
+        if (r < 0)
+                return r;
+        if (r == 0 && !plan->argv && !s->options->modules) {
+                failure.object = "this forkserver has preloaded no entries";
+                r = PLAN_E_INVALID;
+        }
+        if (r == PLAN_E_INVALID)
+                return server_send_failed(s, &key, &failure);
+        return server_launch(s, &key, plan);
+}
+
+static int on_order_acknowledge(Server *s, Packet *packet) {
+        ForkedKey key;
+        Forked *a;
+
+        if (!read_key(packet, &key))
+                return 0;
+        a = forked_find(s->attempts, &key);
+        if (!a || !a->ended)
+                return 0;
+        forked_reap(a);
+        server_drop(s, a);
+        return s->retired && !s->attempts ? SERVER_E_DONE : 0;
+}
+
+static int on_order_hello(Server *s, Packet *packet) {
+        json_t *epoch = json_object_get(packet->parameters, "epoch"), *array = json_array();
+        Forked *a, *next;
+        int r;
+
+        HASH_ITER (hh, s->attempts, a, next) {
+                json_array_append_new(array, json_pack("{sI,sI,si,sI}", "id", (json_int_t)a->key.id,
+                                                       "attempt", (json_int_t)a->key.attempt, "pid",
+                                                       (int)a->child.pid, "startTime",
+                                                       (json_int_t)start_time_of(a)));
+        }
+        r = server_send(s, "Running", json_pack("{sO?,so}", "epoch", epoch, "attempts", array), -1);
+
+        /* what was said before the answer is dropped by forkd: ends are said again */
+        HASH_ITER (hh, s->attempts, a, next) {
+                if (r == 0 && a->ended)
+                        r = server_send_exited(s, a);
+        }
+        return r;
+}
+
+static int on_order_retire(Server *s, Packet *packet) {
+        (void)packet;
+        s->retired = true;
+        return s->attempts ? 0 : SERVER_E_DONE;
+}
+
+static const struct {
+        const char *method;
+        int (*function)(Server *s, Packet *packet);
+} orders[] = {
+        { "Fork", on_order_fork },
+        { "Acknowledge", on_order_acknowledge },
+        { "Hello", on_order_hello },
+        { "Retire", on_order_retire },
+};
+
+static int server_take_order(Server *s) {
+        _cleanup_(packet_done) Packet packet = PACKET_NULL;
+        int r;
+
+        r = packet_receive(s->options->channel, &packet);
+        if (r == PACKET_E_CLOSED)
+                return SERVER_E_DONE;
+        if (r == PACKET_E_INVALID) {
+                server_log(s, "forkd sent something that is no packet, leaving");
+                return -EBADMSG;
+        }
+        if (r != 0)
+                return r == PACKET_E_AGAIN ? -EAGAIN : r;
+
+        for (size_t i = 0; i < ELEMENTSOF(orders); i++)
+                if (streq(orders[i].method, packet.method))
+                        return orders[i].function(s, &packet);
+        return 0; /* of a later version */
+}
+
+/* ---- events */
+
+static int on_channel(Server *s, uint32_t events) {
+        int r = 0;
+
+        if (events & EPOLLOUT) {
+                r = outbox_flush(s->outbox);
+                if (r != 0)
+                        return r == OUTBOX_E_CLOSED ? SERVER_E_DONE : r;
+        }
+        if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+                return 0;
+        for (int i = 0; i < ORDERS_A_TURN && r == 0 && outbox_length(s->outbox) < OUTBOX_FULL; i++)
+                r = server_take_order(s);
+        return r == -EAGAIN ? 0 : r;
+}
+
+static int on_child_end(Server *s, Forked *a) {
+        int r;
+
+        r = forked_peek(a);
+        if (r != 0)
+                return r < 0 ? r : 0;
+        /* a peeked pidfd stays readable for ever */
+        if (epoll_ctl(s->epoll, EPOLL_CTL_DEL, a->child.pidfd, NULL) < 0)
+                return -errno;
+        server_unlink_unstarted(s, a);
+
+        if (a->child.report && a->child.report->stage != CHILD_STAGE_NONE) {
+                ChildReport failure = *a->child.report;
+                ForkedKey key = a->key;
+
+                forked_reap(a);
+                server_drop(s, a);
+                return server_send_failed(s, &key, &failure);
+        }
+        launched_unmap(&a->child);
+        return server_send_exited(s, a);
+}
+
+/* Tells of starts that have lasted long enough to be worth it. A worker of fork() that is still on
+ * its way to its entry is looked at again later: it may yet fail. */
+static int server_tell_started(Server *s, uint64_t now) {
+        Forked *a, *next;
+        int r;
+
+        DL_FOREACH_SAFE (s->unstarted, a, next) {
+                if (a->started_due > now)
+                        continue;
+                if (a->child.report && !a->child.report->running) {
+                        a->started_due = now + STARTED_WITHIN_USEC;
+                        continue;
+                }
+                server_unlink_unstarted(s, a);
+                r = server_send_started(s, a);
+                if (r != 0)
+                        return r;
+        }
+        return 0;
+}
+
+static const struct timespec *server_timeout(const Server *s, struct timespec *buffer) {
+        uint64_t due = USEC_INFINITY, now, left;
+        const Forked *a;
+
+        DL_FOREACH (s->unstarted, a)
+                due = a->started_due < due ? a->started_due : due;
+        if (due == USEC_INFINITY)
+                return NULL;
+        now = now_usec(CLOCK_MONOTONIC);
+        left = due > now ? due - now : 0;
+        *buffer = (struct timespec){ .tv_sec = (time_t)(left / USEC_PER_SEC),
+                                     .tv_nsec = (long)(left % USEC_PER_SEC) * 1000 };
+        return buffer;
+}
+
+static int server_update_interest(Server *s) {
+        struct epoll_event event = { .data.ptr = NULL };
+
+        if (outbox_length(s->outbox) < OUTBOX_FULL)
+                event.events |= EPOLLIN;
+        if (outbox_length(s->outbox) > 0)
+                event.events |= EPOLLOUT;
+        if (event.events == s->interest)
+                return 0;
+        if (epoll_ctl(s->epoll, s->interest ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, s->options->channel,
+                      &event) < 0)
+                return -errno;
+        s->interest = event.events;
+        return 0;
+}
+
+static int server_turn(Server *s) {
+        struct epoll_event events[EVENTS_A_TURN];
+        struct timespec timeout;
+        int n, r;
+
+        r = server_update_interest(s);
+        if (r < 0)
+                return r;
+        n = epoll_pwait2(s->epoll, events, EVENTS_A_TURN, server_timeout(s, &timeout), NULL);
+        if (n < 0)
+                return errno == EINTR ? 0 : -errno;
+
+        /* ends first: an attempt that has ended needs no Started, and Acknowledge may free one */
+        for (int i = 0; i < n; i++)
+                if (events[i].data.ptr) {
+                        r = on_child_end(s, events[i].data.ptr);
+                        if (r != 0)
+                                return r;
+                }
+        r = s->unstarted ? server_tell_started(s, now_usec(CLOCK_MONOTONIC)) : 0;
+        for (int i = 0; i < n && r == 0; i++)
+                if (!events[i].data.ptr)
+                        r = on_channel(s, events[i].events);
+        return r;
+}
+
+/* ---- begin and end */
+
+static bool oom_score_is_set(void) {
+        char text[16] = "";
+        _cleanup_(close_fdp) int fd = open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
+
+        if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
+                return false;
+        return atoi(text) != 0;
+}
+
+static void server_done(Server *s) {
+        Forked *a, *next;
+
+        /* workers run on, zombies fall to the keeper */
+        HASH_ITER (hh, s->attempts, a, next)
+                server_drop(s, a);
+        outbox_free(s->outbox);
+        launcher_free(s->launcher);
+        title_area_free(s->title);
+        close_fd(s->epoll);
+}
+
+static int server_init(Server *s, const ServeOptions *options) {
+        int flags, r;
+
+        *s = (Server){ .options = options, .epoll = -1, .reset_oom_score = oom_score_is_set() };
+
+        flags = fcntl(options->channel, F_GETFL);
+        if (flags < 0 || fcntl(options->channel, F_SETFL, flags | O_NONBLOCK) < 0 ||
+            fcntl(options->channel, F_SETFD, FD_CLOEXEC) < 0)
+                return -errno;
+        r = outbox_new(&s->outbox, options->channel);
+        if (r < 0)
+                return r;
+        /* before we open anything of our own */
+        r = server_send_ready(s);
+        if (r != 0)
+                return r;
+        r = launcher_new(&s->launcher);
+        if (r < 0)
+                return r;
+        if (options->modules && title_area_new(&s->title) < 0)
+                s->title = NULL; /* titles are a convenience */
+        s->epoll = epoll_create1(EPOLL_CLOEXEC);
+        return s->epoll < 0 ? -errno : 0;
+}
+
+int serve(const ServeOptions *options) {
+        _cleanup_(server_done) Server s;
+        sigset_t all;
+        int r;
+
+        /* the kernel's call: a signal between clone and bookkeeping would lose a child */
+        sigfillset(&all);
+        sigprocmask(SIG_SETMASK, &all, NULL);
+        fflush(NULL); /* or workers print again what waits */
+
+        r = server_init(&s, options);
+        while (r == 0)
+                r = server_turn(&s);
+
+        if (r < 0)
+                server_log(&s, "serving failed: %s", strerror(-r));
+        return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}

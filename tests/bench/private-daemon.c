@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A private daemon is a keeper with everything below it, started for one run of the benchmark and
+ * stopped at its end. Owned by the benchmark, which is its parent. */
+
+#include "private-daemon.h"
+
+#include <ftw.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#define READY_TIMEOUT_MSEC 10000
+
+struct PrivateDaemon {
+        pid_t pid;
+        int notify;
+        char directory[64];
+        char address[128];
+};
+
+const char *private_daemon_address(const PrivateDaemon *daemon) {
+        return daemon->address;
+}
+
+const char *private_daemon_directory(const PrivateDaemon *daemon) {
+        return daemon->directory;
+}
+
+pid_t private_daemon_pid(const PrivateDaemon *daemon) {
+        return daemon->pid;
+}
+
+static int remove_one(const char *path, const struct stat *st _unused_, int type _unused_,
+                      struct FTW *ftw _unused_) {
+        (void)remove(path);
+        return 0;
+}
+
+static int put_link(const PrivateDaemon *d, const char *target, const char *name) {
+        char path[256];
+
+        snprintf(path, sizeof(path), "%s/libexec/%s", d->directory, name);
+        return symlink(target, path) < 0 ? -errno : 0;
+}
+
+static int make_directory(const PrivateDaemon *d, const char *name) {
+        char path[256];
+
+        snprintf(path, sizeof(path), "%s/%s", d->directory, name);
+        return mkdir(path, 0700) < 0 ? -errno : 0;
+}
+
+static int put_configuration(const PrivateDaemon *d) {
+        char path[256];
+        FILE *f;
+
+        snprintf(path, sizeof(path), "%s/config/forkd.conf", d->directory);
+        f = fopen(path, "we");
+        if (!f)
+                return -errno;
+        fputs("[Daemon]\nModule=numbers\n", f);
+        return fclose(f) == 0 ? 0 : -errno;
+}
+
+static int prepare(PrivateDaemon *d, const Programs *programs) {
+        static const char *const names[] = { "runtime", "state", "config", "libexec" };
+        int r;
+
+        snprintf(d->directory, sizeof(d->directory), "/tmp/forkd-bench-XXXXXX");
+        if (!mkdtemp(d->directory)) {
+                r = -errno;
+                d->directory[0] = 0;
+                return r;
+        }
+        snprintf(d->address, sizeof(d->address), "%s/runtime/org.forkd", d->directory);
+        for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+                r = make_directory(d, names[i]);
+                if (r < 0)
+                        return r;
+        }
+        r = put_link(d, programs->forkd, "forkd");
+        if (r == 0)
+                r = put_link(d, programs->spawner, "forkd-spawner");
+        return r < 0 ? r : put_configuration(d);
+}
+
+/* An abstract socket: the daemon's state directory has nothing in it that is not the daemon's. */
+static int listen_notify(PrivateDaemon *d, char *ret_name, size_t size) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        int n;
+
+        d->notify = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (d->notify < 0)
+                return -errno;
+        n = snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "forkd-bench-%d",
+                     (int)getpid());
+        if (bind(d->notify, (struct sockaddr *)&address,
+                 (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)) < 0)
+                return -errno;
+        snprintf(ret_name, size, "NOTIFY_SOCKET=@%s", address.sun_path + 1);
+        return 0;
+}
+
+static int wait_ready(PrivateDaemon *d) {
+        struct pollfd p = { .fd = d->notify, .events = POLLIN };
+        uint64_t end = now_usec(CLOCK_MONOTONIC) + READY_TIMEOUT_MSEC * USEC_PER_MSEC, now;
+        char text[1024];
+        ssize_t n;
+
+        while ((now = now_usec(CLOCK_MONOTONIC)) < end) {
+                if (poll(&p, 1, (int)((end - now) / USEC_PER_MSEC) + 1) <= 0)
+                        continue;
+                n = recv(d->notify, text, sizeof(text) - 1, 0);
+                if (n < 0)
+                        return -errno;
+                text[n] = 0;
+                if (strstr(text, "READY=1"))
+                        return 0;
+        }
+        return -ETIMEDOUT;
+}
+
+static int start(PrivateDaemon *d, const Programs *programs) {
+        char notify[160], libexec[160], modules[512], runtime[160], state[160], config[160];
+        char *const argv[] = { (char *)"forkd-keeper", runtime, state, config, NULL };
+        char *const environment[] = { (char *)"PATH=/usr/local/bin:/usr/bin:/bin", notify, libexec,
+                                      modules, NULL };
+        int r;
+
+        r = listen_notify(d, notify, sizeof(notify));
+        if (r < 0)
+                return r;
+        snprintf(libexec, sizeof(libexec), "FORKD_LIBEXEC_DIR=%s/libexec", d->directory);
+        snprintf(modules, sizeof(modules), "FORKD_MODULE_PATH=%s", programs->modules);
+        snprintf(runtime, sizeof(runtime), "--runtime=%s/runtime", d->directory);
+        snprintf(state, sizeof(state), "--state=%s/state", d->directory);
+        snprintf(config, sizeof(config), "--config=%s/config", d->directory);
+        r = posix_spawn(&d->pid, programs->keeper, NULL, NULL, argv, environment);
+        if (r != 0) {
+                d->pid = 0;
+                return -r;
+        }
+        return wait_ready(d);
+}
+
+int private_daemon_new(PrivateDaemon **ret, const Programs *programs) {
+        _cleanup_(private_daemon_freep) PrivateDaemon *d = NULL;
+        int r;
+
+        d = calloc(1, sizeof(*d));
+        if (!d)
+                return -ENOMEM;
+        d->notify = -1;
+        r = prepare(d, programs);
+        if (r == 0)
+                r = start(d, programs);
+        if (r < 0)
+                return r;
+        *ret = steal(d);
+        return 0;
+}
+
+PrivateDaemon *private_daemon_free(PrivateDaemon *d) {
+        if (!d)
+                return NULL;
+        if (d->pid > 0) {
+                kill(d->pid, SIGTERM);
+                waitpid(d->pid, NULL, 0);
+        }
+        close_fd(d->notify);
+        if (d->directory[0])
+                nftw(d->directory, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+        free(d);
+        return NULL;
+}

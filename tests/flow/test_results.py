@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a job ended: exit statuses, signals, core dumps, an entry's own answers."""
+
+import os
+import signal
+
+import pytest
+
+import processes
+
+SURVIVED = {signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH,
+            signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
+KILLERS = [n for n in range(1, 65) if n not in SURVIVED]
+DUMPERS = {signal.SIGQUIT, signal.SIGILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV,
+           signal.SIGXCPU, signal.SIGXFSZ, signal.SIGSYS}
+
+
+def core_pattern_pipes():
+    return processes.read('/proc/sys/kernel/core_pattern').startswith('|')
+
+
+@pytest.mark.timeout(60)
+def test_all_exit_statuses(daemon, work):
+    ids = daemon.submit(*(work.exit(n) for n in range(256)))
+    for n, certificate in enumerate(daemon.wait(*ids)):
+        assert certificate['status'] == n
+        assert 'signal' not in certificate
+        assert certificate['attempt'] == 1
+        assert certificate['id'] == ids[n]
+        if n:
+            assert certificate['result'] == 'exit'
+            assert f'exited with status {n} ' in certificate['sentence']
+        elif work.method == 'spawn':
+            assert certificate['result'] == 'success'
+
+
+def test_an_entry_that_exits_with_0_has_not_answered(daemon):
+    certificate = daemon.run({'startMethod': 'fork', 'entry': 'work', 'arguments': {'argv': ['exit', '0']}})
+    assert certificate['result'] == 'exit'
+    assert certificate['status'] == 0
+    assert 'without an answer' in certificate['sentence']
+    assert 'value' not in certificate
+
+
+@pytest.mark.timeout(60)
+def test_every_signal_that_kills(daemon, work):
+    jobs = [work.job('signal', n, limits={'LimitCORE': 0}) for n in KILLERS]
+    for n, certificate in zip(KILLERS, daemon.wait(*daemon.submit(*jobs))):
+        assert certificate['signal'] == n, certificate
+        assert 'status' not in certificate
+        if n in DUMPERS and core_pattern_pipes():
+            assert certificate['result'] in ('signal', 'core-dump')
+        else:
+            assert certificate['result'] == 'signal', certificate
+        assert 'killed by ' in certificate['sentence']
+
+
+@pytest.mark.parametrize('number,words', [(signal.SIGSEGV, 'killed by SIGSEGV'), (signal.SIGKILL, 'killed by SIGKILL'),
+                                          (35, 'killed by SIGRTMIN+1')])
+def test_signals_have_their_names(daemon, work, number, words):
+    certificate = daemon.run(work.job('signal', int(number), limits={'LimitCORE': 0}))
+    assert words in certificate['sentence']
+
+
+@pytest.mark.parametrize('number', [signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH])
+def test_signals_that_do_nothing(daemon, work, number):
+    certificate = daemon.run(work.job('signal', int(number)))
+    if work.method == 'spawn':
+        assert (certificate['result'], certificate['status']) == ('exit', 99)
+    else:
+        assert (certificate['result'], certificate['code']) == ('error', 'Status')
+
+
+def test_core_dump(daemon, work, directory):
+    """The flag of the wait status, whoever takes the core: a file in the job's directory, or a pipe."""
+    where = os.path.join(directory, 'cores')
+    os.mkdir(where)
+    os.chmod(where, 0o777)
+    limit = {'LimitCORE': 64 << 20}
+    if os.getuid() != 0:
+        import resource
+        hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+        limit = {'LimitCORE': hard if hard != resource.RLIM_INFINITY else 64 << 20}
+    certificate = daemon.run(work.job('core', directory=where, limits=limit))
+    assert certificate['signal'] == signal.SIGABRT
+    if limit['LimitCORE']:
+        assert certificate['result'] == 'core-dump', certificate
+        assert 'core dumped' in certificate['sentence']
+        if not core_pattern_pipes() and '/' not in processes.read('/proc/sys/kernel/core_pattern'):
+            assert os.listdir(where)
+    else:
+        assert certificate['result'] in ('signal', 'core-dump')
+
+
+def test_success_says_times(daemon, work):
+    certificate = daemon.run(work.succeed())
+    assert certificate['result'] == 'success'
+    assert certificate['status'] == 0
+    assert 0 <= certificate['queueUSec'] < 10_000_000
+    assert 0 <= certificate['runUSec'] < 10_000_000
+    assert certificate['userUSec'] >= 0 and certificate['systemUSec'] >= 0
+    assert 'succeeded' in certificate['sentence']
+
+
+def test_processor_time_is_the_jobs_own(daemon, spawn):
+    """A busy job's time is counted, and the next job's is not the sum."""
+    busy = {'command': ['/bin/sh', '-c', 'i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done']}
+    first, second = daemon.run(busy), daemon.run(spawn.succeed())
+    assert first['userUSec'] > 10_000
+    assert second['userUSec'] < first['userUSec'] / 2
+
+
+# ---- entries
+
+def test_value(daemon):
+    arguments = {'text': 'ä\u0001"\\', 'list': [1, 2.5, None, True], 'object': {'a': {}}, 'large': 2**62}
+    certificate = daemon.run({'entry': 'mirror', 'arguments': arguments})
+    assert certificate['result'] == 'success'
+    assert certificate['value'] == arguments
+
+
+def test_value_of_a_submitted_entry(daemon):
+    certificate = daemon.wait(daemon.submit({'entry': 'mirror', 'arguments': {'n': 5}}))
+    assert certificate['value'] == {'n': 5}
+
+
+def test_no_arguments_are_an_empty_object(daemon):
+    for job in ({'entry': 'mirror'}, {'entry': 'mirror', 'arguments': None}, {'entry': 'mirror', 'arguments': {}}):
+        assert daemon.run(job).get('value', {}) == {}
+
+
+def test_large_arguments_and_value(daemon):
+    text = 'x' * 300_000
+    assert daemon.run({'entry': 'mirror', 'arguments': {'text': text}})['value'] == {'text': text}
+
+
+def test_arguments_by_descriptor_and_value_by_descriptor(daemon):
+    """Above what a message holds, both go by memfd."""
+    text = 'y' * 3_000_000
+    fd = os.memfd_create('arguments')
+    os.write(fd, b'{"text": "' + text.encode() + b'"}')
+    os.lseek(fd, 0, os.SEEK_SET)
+    with daemon.client() as client:
+        client.send('Run', {'job': {'entry': 'mirror', 'argumentsDescriptor': 0}}, [fd])
+        os.close(fd)
+        reply, _ = client.reply()
+        value = reply['certificate']['valueDescriptor']
+        assert 'value' not in reply['certificate']
+        size = os.fstat(client.fds[value]).st_size
+        data = os.pread(client.fds[value], size, 0)
+    import json
+    assert json.loads(data) == {'text': text}
+
+
+def test_error_of_an_entry(daemon):
+    certificate = daemon.run({'entry': 'complain', 'arguments': {'code': 'NotFound', 'text': 'no such word'}})
+    assert certificate['result'] == 'error'
+    assert certificate['code'] == 'NotFound'
+    assert certificate['text'] == 'no such word'
+    assert 'no such word' in certificate['sentence']
+
+
+def test_workers_do_not_see_each_other(daemon):
+    """Each job gets a fork of what was preloaded, not what the last job left; random numbers differ."""
+    values = [daemon.run({'entry': 'stain'})['value'] for _ in range(4)]
+    assert [v['found'] for v in values] == [0, 0, 0, 0]
+    assert len({v['random'] for v in values}) == 4
+
+
+def test_unknown_entry(daemon):
+    import varlink
+    for call in (lambda: daemon.run({'entry': 'nosuch'}), lambda: daemon.submit({'entry': 'nosuch'})):
+        with pytest.raises(varlink.Error) as error:
+            call()
+        assert error.value.name in ('NoSuchEntry', 'InvalidParameter')
+        assert 'nosuch' in error.value.parameters.get('sentence', '')
+
+
+@pytest.mark.parametrize('arguments,result,signal_', [
+    (('abort', {}), 'signal', signal.SIGABRT), (('segv', {}), 'signal', signal.SIGSEGV),
+    (('signal', {'signal': 9}), 'signal', signal.SIGKILL), (('exit', {'status': 7}), 'exit', None)])
+def test_misbehaving_entries_leave_the_twin_unharmed(forkd, arguments, result, signal_):
+    daemon = forkd(module='flow misbehave')
+    entry, parameters = arguments
+    twin = daemon.tree()['twin']
+    certificate = daemon.run({'entry': entry, 'arguments': parameters, 'limits': {'LimitCORE': 0}})
+    assert certificate['result'] == result or core_pattern_pipes() and certificate['result'] == 'core-dump'
+    assert certificate.get('signal') == signal_
+    assert daemon.run({'entry': 'mirror', 'arguments': {'still': 1}})['value'] == {'still': 1}
+    assert daemon.tree()['twin'] == twin
+
+
+def test_an_entry_that_closes_its_channel(forkd):
+    daemon = forkd(module='flow misbehave')
+    certificate = daemon.run({'entry': 'close-channel'})
+    assert certificate['result'] != 'success'
+    assert daemon.run({'entry': 'mirror'})['result'] == 'success'
+
+
+def test_an_entry_that_never_returns(forkd):
+    daemon = forkd(module='flow misbehave')
+    certificate = daemon.run({'entry': 'never', 'timeoutUSec': 100_000, 'graceUSec': 100_000})
+    assert certificate['result'] == 'timeout'
+    assert certificate['signal'] in (signal.SIGTERM, signal.SIGKILL)

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#pragma once
+
+/* The tests' forkd: a process that runs serve(), and the other end of its channel. Every step
+ * asserts. */
+
+#include "basic.h"
+
+#include "packet.h"
+#include "serve.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+typedef struct Fixture {
+        int channel;
+        pid_t pid;
+        int n_fds; /* of this process, before */
+} Fixture;
+
+/* What came of an attempt. */
+typedef struct Outcome {
+        bool failed;
+        bool started;
+        char code[16]; /* exited, killed, dumped; or the stage */
+        int status;    /* or the errno */
+        int pid;
+        char text[256];
+} Outcome;
+
+/* One start: descriptors are duplicated into the packet as 0 (the token), then those of fds. */
+typedef struct Order {
+        uint64_t id;
+        json_t *plan; /* taken over */
+        const int *fds;
+        size_t n_fds;
+        int cgroup;       /* 1 + index in fds; 0: none */
+        bool token_taken; /* before the order is sent */
+} Order;
+
+void fixture_start(Fixture *f, const char *name, const ModuleSet *modules);
+/* Closes the channel and waits for serve(), whose exit status it returns. Asserts that no
+ * descriptor is left. */
+int fixture_end(Fixture *f);
+
+void fixture_send(Fixture *f, const char *method, json_t *parameters, const int *fds, size_t n_fds);
+void fixture_receive(Fixture *f, Packet *ret);
+/* Sends Fork; returns the token, the caller's. */
+int fixture_order(Fixture *f, const Order *order);
+void fixture_acknowledge(Fixture *f, uint64_t id);
+/* Waits for Exited or Failed, noting Started. Not acknowledged. */
+void fixture_outcome(Fixture *f, uint64_t id, Outcome *ret);
+/* All of it: order, outcome, acknowledge. */
+void fixture_run(Fixture *f, const Order *order, Outcome *ret);
+/* A plan of a command with an empty environment in "/", its streams /dev/null. */
+json_t *plan_of_command(const char *argument, ...);
+/* Runs it with output to a pipe and returns what it wrote, to be freed. */
+char *fixture_output(Fixture *f, json_t *plan, Outcome *ret);
+/* The number of open descriptors of this process. */
+int count_fds(void);
+/* Waits until poll() says that fd is readable. */
+void wait_readable(int fd);
