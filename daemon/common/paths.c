@@ -184,8 +184,10 @@ _printf_(2, 3) static int helper_try(char **ret, const char *format, ...) {
 }
 
 /* The folder of the build tree that a program is made in: "forkd-keeper" in "keeper", "forkd" in
- * "forkd". */
+ * "forkd"; the spawner is the plainest of forkservers. */
 static const char *helper_folder(const char *name) {
+        if (streq(name, "forkd-spawner"))
+                return "server";
         return strncmp(name, "forkd-", 6) == 0 ? name + 6 : name;
 }
 

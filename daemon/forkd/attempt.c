@@ -167,7 +167,7 @@ static int open_outputs(Job *job) {
 int attempt_start(Job *job, Server *server) {
         _cleanup_(close_fdp) int worker_end = -1;
         Order order = ORDER_NULL;
-        Attempt *a;
+        Attempt *a = NULL;
         int r;
 
         r = open_outputs(job);

@@ -42,10 +42,21 @@ const char *child_stage_to_string(ChildStage stage) {
         return stage_names[stage];
 }
 
-static int fail(ChildReport *report, ChildStage stage, const char *object) {
-        report->error = errno;
-        report->object = object;
+void child_report_fill(ChildReport *report, ChildStage stage, int error, const char *object) {
+        size_t n = 0;
+
+        for (; object && object[n] && n < sizeof(report->object) - 1; n++)
+                report->object[n] = object[n];
+        /* not in the middle of a character: it goes into JSON */
+        while (n > 0 && object[n] && ((unsigned char)object[n] & 0xc0) == 0x80)
+                n--;
+        report->object[n] = '\0';
+        report->error = error;
         report->stage = stage;
+}
+
+static int fail(ChildReport *report, ChildStage stage, const char *object) {
+        child_report_fill(report, stage, errno, object);
         return -1;
 }
 

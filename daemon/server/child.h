@@ -35,11 +35,14 @@ const char *child_stage_to_string(ChildStage stage);
 
 /* How far the child has come; in memory that parent and child share. */
 typedef struct ChildReport {
-        ChildStage stage; /* where it failed, and why: */
+        ChildStage stage; /* where it failed, and why */
         int error;
-        const char *object;   /* what was concerned: in the plan, or a literal; NULL */
         volatile int running; /* the entry is about to be called */
+        char object[1024];    /* what was concerned, cut short when it is long; or empty */
 } ChildReport;
+
+/* object may be NULL. Async-signal-safe. */
+void child_report_fill(ChildReport *report, ChildStage stage, int error, const char *object);
 
 /* A worker's channel. */
 #define CHILD_CHANNEL_FD 3

@@ -138,22 +138,20 @@ static void reap(int pidfd) {
 }
 
 int launch_command(Launcher *l, const Plan *plan, Launched *ret, ChildReport *ret_failure) {
-        volatile ChildReport report = { 0 };
-        ChildStart start = { .plan = plan, .report = (ChildReport *)&report };
+        ChildStart start = { .plan = plan, .report = ret_failure };
         int pidfd = -1;
         struct clone_args args = {
                 .flags = CLONE_VFORK | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
                 .pidfd = (uintptr_t)&pidfd,
                 .exit_signal = SIGCHLD,
         };
-        ChildReport result;
         long pid;
 
         if (plan->cgroup >= 0) {
                 args.flags |= CLONE_INTO_CGROUP;
                 args.cgroup = (uint64_t)plan->cgroup;
         }
-        *l->shared = (ChildReport){ 0 };
+        ret_failure->stage = l->shared->stage = CHILD_STAGE_NONE;
 
         pid = launch_clone(l, &args, &start);
         if (pid < 0) {
@@ -162,11 +160,11 @@ int launch_command(Launcher *l, const Plan *plan, Launched *ret, ChildReport *re
                 return LAUNCH_E_FAILED;
         }
 
-        result = *start.report;
-        if (result.stage != CHILD_STAGE_NONE) {
+        if (start.report->stage != CHILD_STAGE_NONE) {
                 reap(pidfd);
                 close_fd(pidfd);
-                *ret_failure = result;
+                if (start.report != ret_failure)
+                        *ret_failure = *start.report;
                 return LAUNCH_E_FAILED;
         }
         *ret = (Launched){ .pid = (pid_t)pid, .pidfd = pidfd };
@@ -180,7 +178,7 @@ void launched_unmap(Launched *launched) {
 }
 
 static int launch_failed(ChildReport *ret_failure, int error) {
-        *ret_failure = (ChildReport){ .stage = CHILD_STAGE_FORK, .error = error };
+        child_report_fill(ret_failure, CHILD_STAGE_FORK, error, NULL);
         return LAUNCH_E_FAILED;
 }
 

@@ -133,7 +133,7 @@ static int server_send_failed(Server *s, const ForkedKey *key, const ChildReport
                            json_pack("{sI,sI,ss,si,ss*}", "id", (json_int_t)key->id, "attempt",
                                      (json_int_t)key->attempt, "stage",
                                      child_stage_to_string(failure->stage), "errno", failure->error,
-                                     "text", failure->object),
+                                     "text", *failure->object ? failure->object : NULL),
                            -1);
 }
 
@@ -169,7 +169,7 @@ static int server_watch(Server *s, const ForkedKey *key, Launched *launched) {
 
 static int server_launch(Server *s, const ForkedKey *key, Plan *plan) {
         Launched launched = LAUNCHED_NULL;
-        ChildReport failure = { 0 };
+        ChildReport failure;
         int r;
 
         plan->reset_oom_score = s->reset_oom_score;
@@ -195,8 +195,16 @@ static bool read_key(const Packet *packet, ForkedKey *ret) {
         if (!json_is_integer(id) || !json_is_integer(attempt))
                 return false;
         *ret = (ForkedKey){ .id = (uint64_t)json_integer_value(id),
-                             .attempt = (uint64_t)json_integer_value(attempt) };
+                            .attempt = (uint64_t)json_integer_value(attempt) };
         return true;
+}
+
+static int server_refuse(Server *s, const AttemptKey *key, ChildStage stage, int error,
+                         const char *reason) {
+        ChildReport failure;
+
+        child_report_fill(&failure, stage, error, reason);
+        return server_send_failed(s, key, &failure);
 }
 
 static int on_order_fork(Server *s, Packet *packet) {
@@ -214,22 +222,19 @@ static int on_order_fork(Server *s, Packet *packet) {
                            (unsigned long long)key.attempt, (unsigned long long)key.id);
                 return 0;
         }
-        if (s->retired) {
-                failure = (ChildReport){ .stage = CHILD_STAGE_FORK,
-                                         .error = ESHUTDOWN,
-                                         .object = "the forkserver has been retired" };
-                return server_send_failed(s, &key, &failure);
-        }
+        if (s->retired)
+                return server_refuse(s, &key, CHILD_STAGE_FORK, ESHUTDOWN,
+                                     "the forkserver has been retired");
 
-        r = plan_new(&plan, packet, &failure.object);
+        r = plan_new(&plan, packet, &reason);
         if (r < 0)
                 return r;
         if (r == 0 && !plan->argv && !s->options->modules) {
-                failure.object = "this forkserver has preloaded no entries";
+                reason = "this forkserver has preloaded no entries";
                 r = PLAN_E_INVALID;
         }
         if (r == PLAN_E_INVALID)
-                return server_send_failed(s, &key, &failure);
+                return server_refuse(s, &key, CHILD_STAGE_PLAN, EINVAL, reason);
         return server_launch(s, &key, plan);
 }
 

@@ -59,6 +59,6 @@ def test_options_of_forkd_and_its_keeper(tree):
 
 def test_version_is_that_of_the_project(tree):
     version = re.search(r"version: '([0-9.]+)'", tree.read('meson.build')).group(1)
-    for program in ('daemon/forkd/forkd', 'daemon/keeper/forkd-keeper', 'client/ctl/forkctl'):
+    for program in ('daemon/forkd/forkd', 'daemon/keeper/forkd-keeper', 'client/forkctl'):
         assert version in tree.run(program, '--version')
     assert version in tree.read('NEWS.md')

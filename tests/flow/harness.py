@@ -354,6 +354,11 @@ class Daemon:
                     return reply
         raise AssertionError(f'job {job} has never been {state}')
 
+    def running(self, *jobs):
+        """Until these are known to run: a job may speak before its forkserver has said that it started."""
+        for job in jobs:
+            self.wait_state(job, 'running')
+
     def show(self, job):
         return self.call('Show', id=job)
 

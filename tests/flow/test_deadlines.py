@@ -66,7 +66,7 @@ def test_queue_timeout(forkd, work, fifo):
     assert certificate['queueUSec'] >= 150_000
     assert certificate['runUSec'] == 0
     assert 'never started' in certificate['sentence']
-    assert daemon.state_of(first) == 'running'
+    daemon.running(first)
 
 
 def test_queue_timeout_that_is_met(daemon, work):
@@ -188,7 +188,7 @@ def test_a_vanished_client_leaves_its_submitted_job(daemon, work, fifo, gate):
     beacon.expect('ready')
     door.push()
     beacon.expect('byte')
-    assert daemon.state_of(job) == 'running'
+    daemon.running(job)
 
 
 def test_kill(daemon, work, fifo):
@@ -225,7 +225,7 @@ def test_kill_with_a_bad_signal(daemon, spawn, fifo, number):
         daemon.call('Kill', ids=[job], signal=number)
     assert error.value.full == 'org.varlink.service.InvalidParameter'
     assert error.value.parameters['parameter'] == 'signal'
-    assert daemon.state_of(job) == 'running'
+    daemon.running(job)
 
 
 def test_pause_and_resume(daemon, work, fifo, gate):
@@ -235,12 +235,12 @@ def test_pause_and_resume(daemon, work, fifo, gate):
     door.push()
     beacon.expect('byte')
     daemon.call('Pause', ids=[job])
-    assert daemon.state_of(job) == 'paused'
+    daemon.wait_state(job, 'paused')
     assert daemon.status()['paused'] == 1
     door.push()
     assert beacon.silent(0.2)
     daemon.call('Resume', ids=[job])
-    assert daemon.state_of(job) == 'running'
+    daemon.running(job)
     beacon.expect('byte')
     door.open()
     assert daemon.wait(job)['result'] == 'success'
@@ -273,7 +273,8 @@ def test_kill_a_paused_job(daemon, work, fifo):
     beacon.expect('ready')
     daemon.call('Pause', ids=[job])
     daemon.call('Kill', ids=[job], signal=9)
-    daemon.call('Resume', ids=[job]) if daemon.state_of(job) == 'paused' else None
+    if daemon.state_of(job) == 'paused':
+        daemon.call('Resume', ids=[job])
     certificate = daemon.wait(job)
     assert (certificate['result'], certificate['signal']) == ('signal', 9)
 

@@ -183,7 +183,8 @@ def test_show_of_a_running_job(daemon, work, fifo):
     beacon = fifo()
     job = daemon.submit(work.forever(beacon))
     pid = beacon.expect('ready')
-    status = processes.eventually(lambda: (lambda s: s if s['state'] == 'running' else None)(daemon.show(job)['status']))
+    daemon.running(job)
+    status = daemon.show(job)['status']
     assert status['pid'] == pid
     assert status['attempt'] == 1
     assert 'finishedAtUSec' not in status

@@ -160,7 +160,7 @@ def test_workers_of_a_killed_forkserver_keep_their_statuses(forkd, work, server,
         ids.append(daemon.submit(work.job('polite', beacon.path, 100 + n)))
         pids.append(beacon.expect('ready'))
     # known to run: confirmed, so that it stands in the running table
-    processes.eventually(lambda: all(daemon.state_of(i) == 'running' for i in ids))
+    daemon.running(*ids)
     old = daemon.tree()[server]
     os.kill(old, signal.SIGKILL)
     for pid in pids[:10]:
@@ -185,7 +185,7 @@ def test_what_a_dead_forkserver_left_can_still_be_ended(daemon, work, server, fi
     ids = daemon.submit(work.forever(beacon), work.job('stubborn', beacon.path, graceUSec=100_000))
     beacon.expect('ready')
     beacon.expect('ready')
-    processes.eventually(lambda: all(daemon.state_of(i) == 'running' for i in ids))
+    daemon.running(*ids)
     old = daemon.tree()[server]
     os.kill(old, signal.SIGKILL)
     replaced(daemon, server, old)
