@@ -16,6 +16,9 @@ static void complain(const char *format, va_list ap, const char *end) {
                 sentence = NULL;
         if (sentence)
                 safe = display_escape(sentence);
+        /* a question says already where to go */
+        if (!safe || (safe[0] != '\0' && safe[strlen(safe) - 1] == '?'))
+                end = "";
         fflush(stdout);
         fprintf(stderr, "forkctl: %s%s\n", safe ?: "out of memory", end);
 }

@@ -142,7 +142,7 @@ static int unknown_option(Parser *p, const char *name) {
                 return invalid(p, "the option --%s belongs behind a verb, as in `forkctl %s --%s`",
                                name, owner, name);
         if (owner)
-                return invalid(p, "%s has no option --%s, it is one of %s", p->verb->name, name,
+                return invalid(p, "%s has no option --%s; it belongs to %s", p->verb->name, name,
                                owner);
         if (nearest)
                 return invalid(p, "there is no option --%s; did you mean --%s?", name, nearest);

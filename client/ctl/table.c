@@ -140,48 +140,46 @@ static void table_layout(const Table *t, size_t width, size_t *widths, bool *sho
         while (width != SIZE_MAX && !table_shrink(t, width, widths, shown) && table_drop(t, shown));
 }
 
-static void print_cell(FILE *out, const char *text, size_t width, bool right, bool pad) {
-        size_t taken, bytes;
+/* Prints a cell behind `pad` columns of nothing; returns how much is to be padded behind it. */
+static size_t print_cell(FILE *out, const char *text, size_t width, bool right, size_t pad) {
+        const char *ellipsis = "";
+        size_t taken, bytes, rest;
 
         bytes = display_fit(text, width, &taken);
         if (text[bytes] != '\0') {
-                const char *ellipsis = display_ellipsis();
-                size_t rest = display_width(ellipsis);
-
+                ellipsis = display_ellipsis();
+                rest = display_width(ellipsis);
                 bytes = display_fit(text, width > rest ? width - rest : 0, &taken);
-                fprintf(out, "%.*s%s", (int)bytes, text, ellipsis);
                 taken += rest;
-        } else {
-                if (right)
-                        fprintf(out, "%*s", (int)(width - taken), "");
-                fputs(text, out);
-                if (right)
-                        return;
+        } else if (right) {
+                pad += width - taken;
+                taken = width;
         }
-        if (pad && taken < width)
-                fprintf(out, "%*s", (int)(width - taken), "");
+        if (bytes == 0 && *ellipsis == '\0')
+                return pad + (width > taken ? width - taken : 0);
+        fprintf(out, "%*s%.*s%s", (int)pad, "", (int)bytes, text, ellipsis);
+        return width > taken ? width - taken : 0;
 }
 
 static void print_row(const Table *t, FILE *out, const size_t *widths, const bool *shown,
                       const TableRow *row) {
-        size_t last = 0;
+        size_t pad = 0;
         bool first = true;
 
-        for (size_t i = 0; i < t->n_columns; i++)
-                if (shown[i])
-                        last = i;
-        for (size_t i = 0; i <= last && i < t->n_columns; i++) {
+        for (size_t i = 0; i < t->n_columns; i++) {
                 const char *colour = row && i == 1 ? row->colour : NULL;
                 const char *text = row ? row->cells[i] : t->columns[i].title;
 
                 if (!shown[i])
                         continue;
                 if (!first)
-                        fprintf(out, "%*s", GAP, "");
+                        pad += GAP;
                 first = false;
-                if (colour)
-                        fputs(colour, out);
-                print_cell(out, text, widths[i], t->columns[i].right, i != last);
+                if (colour) {
+                        fprintf(out, "%*s%s", (int)pad, "", colour);
+                        pad = 0;
+                }
+                pad = print_cell(out, text, widths[i], t->columns[i].right, pad);
                 if (colour)
                         fputs("\033[0m", out);
         }

@@ -107,8 +107,9 @@ static void print_job(const json_t *status, const json_t *job) {
         print_json("after", job, "after");
         print_text("directory", job, "directory");
         if (json_object_size(environment) > 0) {
-                snprintf(line, sizeof(line), "%zu variables (--json shows them)",
-                         json_object_size(environment));
+                snprintf(line, sizeof(line), "%zu variable%s (--json shows them)",
+                         json_object_size(environment),
+                         json_object_size(environment) == 1 ? "" : "s");
                 print_field("environment", line);
         }
         print_json("stdin", job, "stdin");

@@ -18,8 +18,8 @@ extern "C" {
 typedef struct ForkdCall ForkdCall;
 
 /* Runs in a worker. arguments is a JSON object, borrowed. On success returns 0 and sets *ret_value to a new
- * reference of a JSON object (NULL: {}). A negative errno is an error of the entry too (code "errno",
- * text strerror()); better is `return forkd_call_fail(call, "NotFound", "no such word");`. */
+ * reference of a JSON object (NULL: {}; another value becomes {"value": …}). A negative errno is an error of
+ * the entry too (code "ENOENT" and so on, text strerror()); better is `return forkd_call_fail(call, "NotFound", "no such word");`. */
 typedef int (*ForkdFunction)(ForkdCall *call, json_t *arguments, json_t **ret_value);
 
 typedef struct ForkdEntry {
@@ -32,8 +32,8 @@ typedef struct ForkdEntry {
 typedef struct ForkdModule {
         uint32_t abi; /* FORKD_MODULE_ABI */
         const char *name;
-        /* Once, before any worker: load what workers shall share. 0 or a negative errno; what it writes
-         * to standard error is kept for the reason. May be NULL. Must not leave threads, and no open
+        /* Once, before any worker: load what workers shall share. 0 or a negative errno; what was
+         * missing it says on standard error, which is the host's log. May be NULL. Must not leave threads, and no open
          * descriptor that it has not declared with forkd_module_keep_fd(). */
         int (*preload)(void);
         /* In each worker, before and after its calls. May be NULL. */

@@ -16,6 +16,26 @@
 #define TERM_USEC   (2 * USEC_PER_SEC)   /* from TERM to KILL */
 #define LOOK_USEC   (20 * USEC_PER_MSEC) /* without a cgroup: from look to look */
 #define GIVE_UP_USEC (10 * USEC_PER_SEC) /* after KILL */
+#define SHORT_USEC   USEC_PER_SEC
+#define SHORT_PIDS   200
+
+/* 1 when pid is a living process of the leader's session, and then signalled unless signal is 0. */
+static unsigned session_member_signal(pid_t pid, pid_t leader, int signal) {
+        _cleanup_(close_fdp) int pidfd = -1;
+        uint64_t start_time;
+        pid_t session;
+        char state;
+
+        if (pid == leader || process_stat(pid, NULL, NULL, &session, &state, &start_time) < 0 || session != leader ||
+            state == 'Z' || state == 'X')
+                return 0;
+        if (signal != 0) {
+                pidfd = process_open(pid, start_time);
+                if (pidfd >= 0)
+                        (void)process_signal(pidfd, signal);
+        }
+        return 1;
+}
 
 /* Processes of the leader's session, zombies and the leader left out; signal 0 only counts. */
 static unsigned session_signal(pid_t leader, int signal) {
@@ -26,23 +46,38 @@ static unsigned session_signal(pid_t leader, int signal) {
         if (!d)
                 return 0;
         while ((e = readdir(d))) {
-                pid_t pid = (pid_t)strtol(e->d_name, NULL, 10), session;
-                uint64_t start_time;
-                char state;
+                pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
 
-                if (pid <= 0 || pid == leader ||
-                    process_stat(pid, NULL, NULL, &session, &state, &start_time) < 0 || session != leader ||
-                    state == 'Z' || state == 'X')
-                        continue;
-                n++;
-                if (signal != 0) {
-                        _cleanup_(close_fdp) int pidfd = process_open(pid, start_time);
-
-                        if (pidfd >= 0)
-                                (void)process_signal(pidfd, signal);
-                }
+                if (pid > 0)
+                        n += session_member_signal(pid, leader, signal);
         }
         closedir(d);
+        return n;
+}
+
+/* The newest pid of all; -1 when unknown. See proc(5), loadavg. */
+static pid_t newest_pid(void) {
+        _cleanup_(close_fdp) int fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+        char text[128], *last;
+        ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+        if (n <= 0)
+                return -1;
+        text[n] = '\0';
+        last = strrchr(text, ' ');
+        return last ? (pid_t)strtol(last + 1, NULL, 10) : -1;
+}
+
+/* Pids are given in ascending order, so within the time that they need to wrap (2 s at the least) all descendants of
+ * a leader have pids between its own and the newest: a few looks instead of all of /proc for every short job. */
+static unsigned session_count_short(const Attempt *a) {
+        pid_t newest = newest_pid();
+        unsigned n = 0;
+
+        if (now_usec(CLOCK_MONOTONIC) - a->ordered_at > SHORT_USEC || newest < a->pid || newest - a->pid > SHORT_PIDS)
+                return session_signal(a->pid, 0);
+        for (pid_t pid = a->pid + 1; pid <= newest; pid++)
+                n += session_member_signal(pid, a->pid, 0);
         return n;
 }
 
@@ -56,7 +91,7 @@ unsigned left_behind_count(const Attempt *a) {
         int n;
 
         if (!a->cgroup)
-                return a->pid > 0 ? session_signal(a->pid, 0) : 0;
+                return a->pid > 0 ? session_count_short(a) : 0;
         if (cgroup_populated(a->cgroup) <= 0)
                 return 0;
         n = cgroup_pids(a->cgroup, pids, ELEMENTSOF(pids));

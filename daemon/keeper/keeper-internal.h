@@ -68,12 +68,17 @@ enum {
 };
 
 /* keeper.c */
+const char *keep_state_name(KeepState state);
+bool keep_state_may(KeepState from, KeepState to);
 void keeper_set_state(Keeper *k, KeepState state);
 /* Tells the service manager; before: further lines, or "". */
 void keeper_tell(Keeper *k, const char *before, const char *status);
 /* A one-shot timer, made or set again. */
 int keeper_set_timer(Keeper *k, sd_event_source **source, uint64_t after_usec,
                      sd_event_time_handler_t handler);
+
+/* How long the next start has to wait; counts. */
+uint64_t keeper_backoff(Keeper *k);
 
 /* talk.c */
 int keeper_talk_start(Keeper *k);  /* a fresh forkd: the handing over begins */

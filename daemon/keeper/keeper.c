@@ -29,8 +29,16 @@ static const struct {
         [KEEP_ENDED] = { "ended", 0 },
 };
 
+const char *keep_state_name(KeepState state) {
+        return keep_states[state].name;
+}
+
+bool keep_state_may(KeepState from, KeepState to) {
+        return keep_states[from].next & 1U << to;
+}
+
 void keeper_set_state(Keeper *k, KeepState state) {
-        assert(keep_states[k->state].next & 1U << state);
+        assert(keep_state_may(k->state, state));
         log_debug("%s, was %s", keep_states[state].name, keep_states[k->state].name);
         k->state = state;
 }
@@ -141,7 +149,7 @@ static int on_restart_timer(sd_event_source *source, uint64_t usec, void *userda
 
 /* None, the first step, doubling up to the ceiling; ±20 % so that many hosts do not start as one.
  */
-static uint64_t keeper_backoff(Keeper *k) {
+uint64_t keeper_backoff(Keeper *k) {
         uint64_t usec = k->options->backoff_first_usec;
         uint32_t random = 0;
 

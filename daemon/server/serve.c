@@ -199,7 +199,7 @@ static bool read_key(const Packet *packet, ForkedKey *ret) {
         return true;
 }
 
-static int server_refuse(Server *s, const AttemptKey *key, ChildStage stage, int error,
+static int server_refuse(Server *s, const ForkedKey *key, ChildStage stage, int error,
                          const char *reason) {
         ChildReport failure;
 
@@ -209,7 +209,7 @@ static int server_refuse(Server *s, const AttemptKey *key, ChildStage stage, int
 
 static int on_order_fork(Server *s, Packet *packet) {
         _cleanup_(plan_freep) Plan *plan = NULL;
-        ChildReport failure = { .stage = CHILD_STAGE_PLAN, .error = EINVAL };
+        const char *reason = NULL;
         ForkedKey key;
         int r;
 

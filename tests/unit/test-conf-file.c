@@ -62,7 +62,7 @@ static void test_syntax(void **state) {
 
 static void test_warnings(void **state) {
         (void)state;
-        check("K=v\n", "!1 'K=' stands before any [S\n");
+        check("K=v\n", "!1 'K=' stands before any [\n");
         check("[A]\nword\n=v\nK=1\n", "!2 'word' is no assignment \n!3 '=v' is no assignment su\n"
                                       "A.K=1@4\n");
         check("[A]\nK=1\n[B\nK=2\n[C]\nK=3\n", "A.K=1@2\n!3 '[B' is no section heade\nC.K=3@6\n");
