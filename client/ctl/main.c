@@ -63,6 +63,16 @@ static int run(Ctl *ctl) {
         return status ?: ctl->verb->function(ctl);
 }
 
+/* A closed standard stream would become our socket, and `run` would give that to the job. */
+static void open_standard_streams(void) {
+        int fd;
+
+        do
+                fd = open("/dev/null", O_RDWR);
+        while (fd >= 0 && fd <= STDERR_FILENO);
+        close_fd(fd);
+}
+
 int main(int argc, char **argv) {
         _cleanup_(freep) char *sentence = NULL;
         Ctl ctl = { 0 };
@@ -70,6 +80,7 @@ int main(int argc, char **argv) {
 
         /* A closed pipe ends us quietly, whatever whoever started us has ignored. */
         signal(SIGPIPE, SIG_DFL);
+        open_standard_streams();
         display_init();
         look_at_terminal(&ctl);
 

@@ -131,10 +131,6 @@ static int give_streams(json_t *job, int fds[static 3], size_t *ret_n) {
         for (int i = 0; r == 0 && i < 3; i++) {
                 if (json_object_get(job, names[i]))
                         continue;
-                if (fcntl(i, F_GETFD) < 0) {
-                        r = form_set(job, names[i], json_string("null"));
-                        continue;
-                }
                 fds[n] = i;
                 r = form_set(job, names[i], json_pack("{s:i}", "descriptor", (int)n++));
         }

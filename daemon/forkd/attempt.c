@@ -19,10 +19,8 @@
 #include <sys/wait.h>
 
 #define STUCK_USEC           (10 * USEC_PER_SEC)  /* SIGKILLed and still there: said so, and tried again */
-#define FORK_RETRY_USEC      (50 * USEC_PER_MSEC) /* after a fork that failed with EAGAIN: doubled each time … */
-#define FORK_RETRIES_DURABLE 10                   /* … so this lasts 51 s */
-#define FORK_RETRIES_ATTACHED 5                   /* … and this 1.5 s */
 
+static void attempt_attach(Attempt *a, Job *job);
 static void attempt_detach(Attempt *a);
 static void attempt_conclude(Attempt *a);
 
@@ -190,14 +188,11 @@ int attempt_start(Job *job, Server *server) {
                 return r;
         }
 
-        a->job = job;
-        job->running = a;
+        attempt_attach(a, job);
         job->attempt = a->number;
         job->timer = sd_event_source_disable_unref(job->timer);
-        if (!job->attached) {
-                job->daemon->n_durable_attempts++;
+        if (!job->attached)
                 daemon_watch_output(job->daemon);
-        }
         server_add_attempt(server, a);
         job_set_state(job, JOB_STARTING);
         return 0;
@@ -214,6 +209,13 @@ static void attempt_detach(Attempt *a) {
                 a->daemon->n_durable_attempts--;
         job->running = NULL;
         a->job = NULL;
+}
+
+static void attempt_attach(Attempt *a, Job *job) {
+        a->job = job;
+        job->running = a;
+        if (!job->attached)
+                a->daemon->n_durable_attempts++;
 }
 
 /* ---- what an entry answers */
@@ -543,14 +545,14 @@ static void attempt_conclude(Attempt *a) {
 static bool fork_again_later(Attempt *a, const char *stage, int error) {
         Job *job = a->job;
 
-        if (!streq(stage, "fork") || (error != EAGAIN && error != ENOMEM) || job->stop.wanted)
+        if (!streq(stage, "fork") || (error != EAGAIN && error != ENOMEM && error != EMFILE) || job->stop.wanted)
                 return false;
-        if (job->start_refusals >= (job->attached ? FORK_RETRIES_ATTACHED : FORK_RETRIES_DURABLE))
-                return false;
-
-        job->attempt--; /* it never ran */
         attempt_detach(a);
-        queue_return(job->daemon->queue, job, FORK_RETRY_USEC << job->start_refusals++);
+        if (!queue_retry(job->daemon->queue, job)) {
+                attempt_attach(a, job);
+                return false;
+        }
+        job->attempt--; /* it never ran */
         return true;
 }
 

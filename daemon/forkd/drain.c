@@ -112,7 +112,7 @@ void daemon_stop(Daemon *d) {
         daemon_drain(d);
         if (queued > 0)
                 log_warning("%zu queued jobs are given up: the queue is in memory", queued);
-        listener_close(d);
+        listener_drain(d);
         if (sd_event_add_time_relative(d->event, &d->drain_timer, CLOCK_MONOTONIC, d->config->drain_timeout, 0, on_drain_over,
                                        d) < 0)
                 stop_jobs(d, "forkd is stopping");

@@ -123,6 +123,11 @@ int listener_open(Daemon *d) {
         return r;
 }
 
+void listener_drain(Daemon *d) {
+        if (!d->own_socket)
+                service_stop_listening(d->service);
+}
+
 void listener_close(Daemon *d) {
         service_stop_listening(d->service);
         if (d->own_socket && unlink(d->paths->socket) < 0 && errno != ENOENT)

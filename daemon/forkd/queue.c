@@ -12,7 +12,10 @@
 #include <inttypes.h>
 #include <utlist.h>
 
-#define PRIORITIES 40 /* -20 … 19 */
+#define PRIORITIES        40                   /* -20 … 19 */
+#define RETRY_USEC        (50 * USEC_PER_MSEC) /* after a refused start: doubled each time … */
+#define RETRIES_DURABLE   10                   /* … so this lasts 51 s */
+#define RETRIES_ATTACHED  5                    /* … and this 1.5 s */
 
 struct Queue {
         Daemon *daemon;
@@ -43,7 +46,7 @@ static int start_job(Job *job) {
         }
         if (r == 0)
                 r = attempt_start(job, server);
-        if (r < 0) {
+        if (r < 0 && !((r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -EAGAIN) && queue_retry(d->queue, job))) {
                 log_warning_errno(r, "job %" PRIu64 ": cannot order its start", job->id);
                 job_finish_unstarted(job, RESULT_SERVER_FAILED, strerror(-r));
         }
@@ -270,6 +273,13 @@ static void recheck_parked(Queue *q) {
                         if (job->spec->n_after > 0 && job->attempt == 0 && park_check(q, job) < 0)
                                 job_finish_unstarted(job, RESULT_LOST, "out of memory");
         }
+}
+
+bool queue_retry(Queue *q, Job *job) {
+        if (job->start_refusals >= (job->attached ? RETRIES_ATTACHED : RETRIES_DURABLE))
+                return false;
+        queue_return(q, job, RETRY_USEC << job->start_refusals++);
+        return true;
 }
 
 void queue_return(Queue *q, Job *job, uint64_t delay_usec) {

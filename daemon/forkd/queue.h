@@ -23,5 +23,8 @@ int queue_accept(Queue *q, Job *job);
 void queue_job_finished(Queue *q, const Job *job);
 /* Starts what may start, once at the end of this turn of the loop. */
 void queue_wake(Queue *q);
-/* A start was refused for lack of processes: queued again, first of its kind, after a while. */
+/* A start was refused for lack of processes, descriptors or memory: true when the job is queued again, to be tried after a
+ * while; false when that has been done often enough. */
+bool queue_retry(Queue *q, Job *job);
+/* Queued again, first of its kind. */
 void queue_return(Queue *q, Job *job, uint64_t delay_usec);

@@ -182,7 +182,7 @@ static void keeper_count_failure(Keeper *k, int status) {
                 keeper_wait(k);
                 return;
         }
-        log_error("forkd ended %u times before it was ready, giving up", k->n_failures);
+        log_error("forkd ended before it was ready, %u in a row, giving up", k->n_failures);
         keeper_tell(k, "", "forkd does not become ready");
         keeper_end(k, status);
 }

@@ -50,8 +50,8 @@ static int on_watch_timer(sd_event_source *source, uint64_t usec, void *userdata
         (void)usec;
         if (k->state == KEEP_STARTING) {
                 if (now - k->started_at >= k->options->start_usec) {
-                        log_error("forkd was not ready after %llu s, aborting it",
-                                  (unsigned long long)(k->options->start_usec / USEC_PER_SEC));
+                        log_error("forkd was not ready after %llu ms, aborting it",
+                                  (unsigned long long)(k->options->start_usec / USEC_PER_MSEC));
                         watch_abort(k);
                         return 0;
                 }

@@ -304,7 +304,9 @@ int child_prepare(const Plan *plan, ChildReport *report) {
         return 0;
 }
 
-void child_exec(const Plan *plan, ChildReport *report) {
+void child_exec(const ChildStart *start) {
+        const Plan *plan = start->plan;
+        ChildReport *report = start->report;
         int error = ENOENT;
 
         if (child_prepare(plan, report) < 0)

@@ -53,5 +53,10 @@ void child_report_fill(ChildReport *report, ChildStage stage, int error, const c
 
 /* All steps up to the token, signals unblocked. 0, or -1 with the report filled. */
 int child_prepare(const Plan *plan, ChildReport *report);
-/* Prepares and executes the command, or fills the report and leaves. */
-noreturn void child_exec(const Plan *plan, ChildReport *report);
+typedef struct ChildStart {
+        const Plan *plan;
+        ChildReport *report;
+} ChildStart;
+
+/* Where a newborn begins: prepares and executes the command, or fills the report and leaves. */
+noreturn void child_exec(const ChildStart *start);

@@ -6,12 +6,23 @@
 #include "launch.h"
 
 #include <signal.h>
-#include <uthash.h>
 
 typedef struct ForkedKey {
         uint64_t id;
         uint64_t attempt;
 } ForkedKey;
+
+/* uthash's own function falls through its cases without saying so. Numbers of jobs are consecutive.
+ */
+static inline unsigned forked_key_hash(const void *pointer) {
+        const ForkedKey *key = pointer;
+        uint64_t h = (key->id ^ key->attempt << 48) * UINT64_C(0x9e3779b97f4a7c15);
+
+        return (unsigned)(h >> 32);
+}
+#define HASH_FUNCTION(key, length, value) ((void)(length), (value) = forked_key_hash(key))
+
+#include <uthash.h>
 
 typedef struct Forked {
         ForkedKey key;

@@ -20,11 +20,6 @@ struct Launcher {
         ChildReport *shared; /* for children that have a copy of our memory */
 };
 
-typedef struct ChildStart {
-        const Plan *plan;
-        ChildReport *report;
-} ChildStart;
-
 int launcher_new(Launcher **ret) {
         _cleanup_(launcher_freep) Launcher *l = calloc(1, sizeof(Launcher));
         int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE;
@@ -60,12 +55,6 @@ Launcher *launcher_free(Launcher *l) {
         return NULL;
 }
 
-static noreturn void child_start(void *userdata) {
-        ChildStart *start = userdata;
-
-        child_exec(start->plan, start->report);
-}
-
 /* A child that shares our memory must not run on our stack: it would overwrite the frames that we
  * return to. The parent's half of what follows is all that the compiler sees. */
 #if defined(__x86_64__)
@@ -73,7 +62,7 @@ static long clone_sharing_memory(Launcher *l, struct clone_args *args, ChildStar
         register long rax __asm__("rax") = SYS_clone3;
         register struct clone_args *rdi __asm__("rdi") = args;
         register unsigned long rsi __asm__("rsi") = sizeof(*args);
-        register void (*rdx)(void *) __asm__("rdx") = child_start;
+        register void (*rdx)(const ChildStart *) __asm__("rdx") = child_exec;
         register ChildStart *r8 __asm__("r8") = start;
 
         args->flags |= CLONE_VM;
@@ -106,7 +95,7 @@ static long clone_copying_memory(struct clone_args *args, ChildStart *start) {
         args->stack = args->stack_size = 0;
         r = syscall(SYS_clone3, args, sizeof(*args));
         if (r == 0)
-                child_start(start);
+                child_exec(start);
         return r;
 }
 

@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* bench-answer: what preloading is worth, for ./quickstart: the time to the first answer and the
  * memory of a worker forked from the preloaded dictionary, beside a fresh process that loads the
- * dictionary itself. Asks a daemon that runs already and has the module spell; owns nothing but a
- * FIFO, by which it sees both asleep in the middle of their work. */
+ * dictionary itself. Owns a private daemon with the modules spell and rest, and a FIFO by which it
+ * sees both asleep. */
 
 #include "bench.h"
+#include "private-daemon.h"
 
 #include "forkd.h"
 
-#include <signal.h>
 #include <spawn.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#define CHECK_ARGUMENTS "{\"text\": \"a word\"}"
+
 typedef struct Options {
-        const char *address, *fresh, *module, *fifo;
+        Programs programs;
         unsigned runs;
+        char module[4096], fifo[128]; /* spell.so */
 } Options;
 
 typedef struct Side {
@@ -55,15 +58,17 @@ static int fifo_open(const Options *options) {
 
 /* ---- a fresh process */
 
-static int fresh_start(const Options *options, const char *arguments, pid_t *ret) {
-        char *const argv[] = { (char *)options->fresh, (char *)options->module, (char *)"check",
-                               (char *)arguments, NULL };
+/* fifo: where it rests after its answer; NULL: nowhere */
+static int fresh_start(const Options *options, const char *fifo, pid_t *ret) {
+        char *const argv[] = { (char *)"fresh-module", (char *)options->module,
+                               (char *)"check",        (char *)CHECK_ARGUMENTS,
+                               (char *)fifo,           NULL };
         posix_spawn_file_actions_t actions;
         int r;
 
         posix_spawn_file_actions_init(&actions);
         posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-        r = posix_spawn(ret, options->fresh, &actions, NULL, argv, environ);
+        r = posix_spawn(ret, options->programs.fresh_module, &actions, NULL, argv, environ);
         posix_spawn_file_actions_destroy(&actions);
         return -r;
 }
@@ -81,7 +86,7 @@ static int fresh_answer(const Options *options, Side *side) {
         pid_t pid;
         int r;
 
-        r = fresh_start(options, "{\"text\": \"a word\"}", &pid);
+        r = fresh_start(options, NULL, &pid);
         if (r == 0)
                 r = fresh_end(pid);
         if (r == 0)
@@ -90,12 +95,10 @@ static int fresh_answer(const Options *options, Side *side) {
 }
 
 static int fresh_memory(const Options *options, Side *side) {
-        char arguments[512];
         pid_t pid;
         int fd, r;
 
-        snprintf(arguments, sizeof(arguments), "{\"path\": \"%s\"}", options->fifo);
-        r = fresh_start(options, arguments, &pid);
+        r = fresh_start(options, options->fifo, &pid);
         if (r < 0)
                 return r;
         fd = fifo_open(options);
@@ -140,7 +143,7 @@ static void on_state(Forkd *f _unused_, uint64_t id _unused_, const char *state,
 static int fork_memory(const Options *options, Forkd *f, Side *side) {
         Asleep asleep = { .options = options, .side = side, .fd = -1, .result = -ENODATA };
         ForkdRun run = {
-                .job = json_pack("{s:s,s:{s:s}}", "entry", "check", "arguments", "path",
+                .job = json_pack("{s:s,s:{s:s}}", "entry", "rest", "arguments", "path",
                                  options->fifo),
                 .on_state = on_state,
                 .userdata = &asleep,
@@ -214,35 +217,46 @@ static void report(const Options *options, const Side *forked, const Side *fresh
                options->runs);
 }
 
-int main(int argc, char **argv) {
-        Options options;
-        Forkd *f = NULL;
-        Side *sides;
+static int run(Options *options) {
+        _cleanup_(private_daemon_freep) PrivateDaemon *daemon = NULL;
+        _cleanup_(forkd_freep) Forkd *f = NULL;
+        _cleanup_(freep) Side *sides = calloc(2, sizeof(*sides));
         int r;
 
-        if (argc != 6) {
-                fputs("usage: bench-answer ADDRESS FRESH-MODULE MODULE.so FIFO RUNS\n", stderr);
+        if (!sides)
+                return -ENOMEM;
+        r = private_daemon_new(&daemon, &options->programs, "spell rest");
+        if (r < 0)
+                return r;
+        snprintf(options->fifo, sizeof(options->fifo), "%s/fifo", private_daemon_directory(daemon));
+        if (mkfifo(options->fifo, 0600) < 0)
+                return -errno;
+        r = forkd_connect(&f, private_daemon_address(daemon));
+        if (r == 0)
+                r = measure(options, f, &sides[0], &sides[1]);
+        if (r > 0)
+                fprintf(stderr, "bench-answer: %s\n", forkd_error_sentence(f));
+        if (r == 0)
+                report(options, &sides[0], &sides[1]);
+        return r > 0 ? -EREMOTEIO : r;
+}
+
+int main(int argc, char **argv) {
+        static Options options;
+        int r;
+
+        if (argc != 3 || strtoul(argv[2], NULL, 10) == 0) {
+                fputs("usage: bench-answer BUILD-FOLDER RUNS\n", stderr);
                 return 2;
         }
-        options = (Options){ argv[1], argv[2], argv[3], argv[4],
-                             (unsigned)strtoul(argv[5], NULL, 10) };
-        sides = calloc(2, sizeof(*sides));
-        if (!sides)
-                return 1;
-        if (mkfifo(options.fifo, 0600) < 0)
-                r = -errno;
-        else {
-                r = forkd_connect(&f, options.address);
-                if (r == 0)
-                        r = measure(&options, f, &sides[0], &sides[1]);
-                unlink(options.fifo);
+        r = programs_find(&options.programs, argv[1]);
+        if (r == 0) {
+                options.runs = (unsigned)strtoul(argv[2], NULL, 10);
+                snprintf(options.module, sizeof(options.module), "%.*s/spell.so",
+                         (int)strcspn(options.programs.modules, ":"), options.programs.modules);
+                r = run(&options);
         }
-        if (r == 0)
-                report(&options, &sides[0], &sides[1]);
-        else
-                fprintf(stderr, "bench-answer: %s\n",
-                        r > 0 ? forkd_error_sentence(f) : strerror(-r));
-        forkd_free(f);
-        free(sides);
-        return r != 0;
+        if (r < 0)
+                fprintf(stderr, "bench-answer: %s\n", strerror(-r));
+        return r < 0;
 }

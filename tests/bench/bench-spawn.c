@@ -110,7 +110,7 @@ static int bench_open(Bench *b) {
                 if (r < 0)
                         return r;
         }
-        r = private_daemon_new(&b->daemon, &b->options->programs);
+        r = private_daemon_new(&b->daemon, &b->options->programs, "numbers");
         if (r < 0) {
                 fprintf(stderr, "bench-spawn: cannot start a private daemon: %s\n", strerror(-r));
                 return r;
@@ -155,13 +155,6 @@ static void usage(FILE *f) {
               f);
 }
 
-static char *join(const char *a, const char *b) {
-        char *r;
-
-        return asprintf(&r, "%s/%s", a, b) < 0 ? NULL : r;
-}
-
-/* Paths live as long as the process. */
 static int options_parse(Options *ret, int argc, char **argv) {
         static const struct option options[] = {
                 { "build", required_argument, NULL, 'b' },
@@ -173,7 +166,7 @@ static int options_parse(Options *ret, int argc, char **argv) {
         };
         const char *build = NULL;
         Options o = { .seconds = 50, .jobs = 40 };
-        int c;
+        int c, r;
 
         while ((c = getopt_long(argc, argv, "h", options, NULL)) >= 0)
                 switch (c) {
@@ -197,17 +190,11 @@ static int options_parse(Options *ret, int argc, char **argv) {
                 usage(stderr);
                 return -EINVAL;
         }
-        build = realpath(build, NULL);
-        if (!build)
-                return -errno;
-        o.programs = (Programs){
-                .keeper = join(build, "daemon/keeper/forkd-keeper"),
-                .forkd = join(build, "daemon/forkd/forkd"),
-                .spawner = join(build, "daemon/server/forkd-spawner"),
-                .forkctl = join(build, "client/forkctl"),
-                .modules = join(build, "examples"),
-                .true_nolibc = join(build, "tests/bench/true-nolibc"),
-        };
+        r = programs_find(&o.programs, build);
+        if (r < 0) {
+                fprintf(stderr, "bench-spawn: %s: %s\n", build, strerror(-r));
+                return r;
+        }
         *ret = o;
         return 0;
 }

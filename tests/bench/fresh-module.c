@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fresh-module MODULE.so ENTRY JSON: a process that preloads a module for itself, runs one entry
- * and prints its value. It is what every job would be without a forkserver, for ./quickstart to
- * compare with. Hosts the module as forkd does, but for one call. */
+/* fresh-module MODULE.so ENTRY JSON [FIFO]: a process that preloads a module for itself, runs one
+ * entry and prints its value; with FIFO it then waits until somebody has opened and closed the
+ * other end. It is what every job would be without a forkserver, for ./quickstart to compare with.
+ */
 
 #include "forkd-module.h"
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 struct ForkdCall {
         char unused;
@@ -71,14 +74,26 @@ static int call_entry(const ForkdModule *module, const char *entry, json_t *argu
         return r < 0 ? -EIO : 0;
 }
 
+static int wait_at(const char *fifo) {
+        int fd = open(fifo, O_RDONLY | O_CLOEXEC);
+        char byte;
+
+        if (fd < 0)
+                return -errno;
+        while (read(fd, &byte, 1) > 0)
+                ;
+        close(fd);
+        return 0;
+}
+
 int main(int argc, char **argv) {
         const ForkdModule *module;
         json_t *arguments;
         void *library;
         int r;
 
-        if (argc != 4) {
-                fputs("usage: fresh-module MODULE.so ENTRY JSON\n", stderr);
+        if (argc < 4 || argc > 5) {
+                fputs("usage: fresh-module MODULE.so ENTRY JSON [FIFO]\n", stderr);
                 return 2;
         }
         arguments = json_loads(argv[3], JSON_REJECT_DUPLICATES, NULL);
@@ -91,6 +106,8 @@ int main(int argc, char **argv) {
         }
         r = call_entry(module, argv[2], arguments);
         json_decref(arguments);
+        if (r == 0 && argc == 5)
+                r = wait_at(argv[4]);
         if (r < 0)
                 fprintf(stderr, "fresh-module: %s: %s\n", argv[2], strerror(-r));
         return r < 0;

@@ -22,6 +22,32 @@ struct PrivateDaemon {
         char address[128];
 };
 
+static char *join(const char *a, const char *b) {
+        char *r;
+
+        return asprintf(&r, "%s/%s", a, b) < 0 ? NULL : r;
+}
+
+int programs_find(Programs *ret, const char *build) {
+        char *modules = NULL;
+
+        build = realpath(build, NULL);
+        if (!build)
+                return -errno;
+        if (asprintf(&modules, "%s/examples:%s/tests/bench", build, build) < 0)
+                return -ENOMEM;
+        *ret = (Programs){
+                .keeper = join(build, "daemon/keeper/forkd-keeper"),
+                .forkd = join(build, "daemon/forkd/forkd"),
+                .spawner = join(build, "daemon/server/forkd-spawner"),
+                .forkctl = join(build, "client/forkctl"),
+                .modules = modules,
+                .true_nolibc = join(build, "tests/bench/true-nolibc"),
+                .fresh_module = join(build, "tests/bench/fresh-module"),
+        };
+        return 0;
+}
+
 const char *private_daemon_address(const PrivateDaemon *daemon) {
         return daemon->address;
 }
@@ -54,7 +80,7 @@ static int make_directory(const PrivateDaemon *d, const char *name) {
         return mkdir(path, 0700) < 0 ? -errno : 0;
 }
 
-static int put_configuration(const PrivateDaemon *d) {
+static int put_configuration(const PrivateDaemon *d, const char *preload) {
         char path[256];
         FILE *f;
 
@@ -62,11 +88,11 @@ static int put_configuration(const PrivateDaemon *d) {
         f = fopen(path, "we");
         if (!f)
                 return -errno;
-        fputs("[Daemon]\nModule=numbers\n", f);
+        fprintf(f, "[Daemon]\nModule=%s\n", preload);
         return fclose(f) == 0 ? 0 : -errno;
 }
 
-static int prepare(PrivateDaemon *d, const Programs *programs) {
+static int prepare(PrivateDaemon *d, const Programs *programs, const char *preload) {
         static const char *const names[] = { "runtime", "state", "config", "libexec" };
         int r;
 
@@ -85,7 +111,7 @@ static int prepare(PrivateDaemon *d, const Programs *programs) {
         r = put_link(d, programs->forkd, "forkd");
         if (r == 0)
                 r = put_link(d, programs->spawner, "forkd-spawner");
-        return r < 0 ? r : put_configuration(d);
+        return r < 0 ? r : put_configuration(d, preload);
 }
 
 /* An abstract socket: the daemon's state directory has nothing in it that is not the daemon's. */
@@ -124,8 +150,20 @@ static int wait_ready(PrivateDaemon *d) {
         return -ETIMEDOUT;
 }
 
+static void show_log(const char *path) {
+        char line[512];
+        FILE *f = fopen(path, "re");
+
+        while (f && fgets(line, sizeof(line), f))
+                fputs(line, stderr);
+        if (f)
+                fclose(f);
+}
+
 static int start(PrivateDaemon *d, const Programs *programs) {
-        char notify[160], libexec[160], modules[512], runtime[160], state[160], config[160];
+        char notify[160], libexec[160], modules[8192], runtime[160], state[160], config[160],
+                log[160];
+        posix_spawn_file_actions_t actions;
         char *const argv[] = { (char *)"forkd-keeper", runtime, state, config, NULL };
         char *const environment[] = { (char *)"PATH=/usr/local/bin:/usr/bin:/bin", notify, libexec,
                                       modules, NULL };
@@ -139,15 +177,23 @@ static int start(PrivateDaemon *d, const Programs *programs) {
         snprintf(runtime, sizeof(runtime), "--runtime=%s/runtime", d->directory);
         snprintf(state, sizeof(state), "--state=%s/state", d->directory);
         snprintf(config, sizeof(config), "--config=%s/config", d->directory);
-        r = posix_spawn(&d->pid, programs->keeper, NULL, NULL, argv, environment);
+        snprintf(log, sizeof(log), "%s/log", d->directory);
+        posix_spawn_file_actions_init(&actions);
+        posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, log,
+                                         O_WRONLY | O_CREAT | O_APPEND, 0600);
+        r = posix_spawn(&d->pid, programs->keeper, &actions, NULL, argv, environment);
+        posix_spawn_file_actions_destroy(&actions);
         if (r != 0) {
                 d->pid = 0;
                 return -r;
         }
-        return wait_ready(d);
+        r = wait_ready(d);
+        if (r < 0)
+                show_log(log);
+        return r;
 }
 
-int private_daemon_new(PrivateDaemon **ret, const Programs *programs) {
+int private_daemon_new(PrivateDaemon **ret, const Programs *programs, const char *preload) {
         _cleanup_(private_daemon_freep) PrivateDaemon *d = NULL;
         int r;
 
@@ -155,7 +201,7 @@ int private_daemon_new(PrivateDaemon **ret, const Programs *programs) {
         if (!d)
                 return -ENOMEM;
         d->notify = -1;
-        r = prepare(d, programs);
+        r = prepare(d, programs, preload);
         if (r == 0)
                 r = start(d, programs);
         if (r < 0)

@@ -3,6 +3,7 @@
 it might have left: processes, zombies, cgroups, descriptors, files, complaints of sanitizers."""
 
 import contextlib
+import fcntl
 import itertools
 import json
 import os
@@ -154,28 +155,20 @@ class Daemon:
 
     def launch(self, notify):
         environment = dict(self.environment, NOTIFY_SOCKET=notify.path)
-        fds = [s.fileno() for s in self.listen]
-
-        def prepare():
-            if self.preexec:
-                self.preexec()
-            if fds:
-                # sd_listen_fds(3): from 3 on, and for this very pid
-                for i, fd in enumerate(fds):
-                    os.dup2(fd, 200 + i)
-                for i in range(len(fds)):
-                    os.dup2(200 + i, 3 + i)
-                    os.close(200 + i)
-
         command = self.command()
-        if fds:
-            script = f'LISTEN_PID=$$ LISTEN_FDS={len(fds)} exec "$@"'
-            command = ['/bin/sh', '-c', script, 'sh', *command]
+        fds = []
+        if self.listen:
+            # sd_listen_fds(3): from 3 on, and for this very pid
+            fds = [fcntl.fcntl(s.fileno(), fcntl.F_DUPFD_CLOEXEC, 100) for s in self.listen]
+            moves = ' '.join(f'{3 + i}<&{fd} {fd}<&-' for i, fd in enumerate(fds))
+            script = f'export LISTEN_PID=$$ LISTEN_FDS={len(fds)}; exec "$@" {moves}'
+            command = ['/bin/bash', '-c', script, 'bash', *command]
         with open(self.log_path, 'ab') as log:
-            # the descriptors are placed in prepare(), so nothing may be closed after it
-            return subprocess.Popen(command, env=environment, cwd='/', stdin=subprocess.DEVNULL, stdout=log,
-                                    stderr=log, preexec_fn=prepare if fds or self.preexec else None,
-                                    close_fds=not fds, start_new_session=True)
+            process = subprocess.Popen(command, env=environment, cwd='/', stdin=subprocess.DEVNULL, stdout=log,
+                                       stderr=log, preexec_fn=self.preexec, pass_fds=fds, start_new_session=True)
+        for fd in fds:
+            os.close(fd)
+        return process
 
     def start(self):
         self.notify = Notify(os.path.join(self.directory, f'notify-{next(NUMBERS)}'))
@@ -236,15 +229,15 @@ class Daemon:
 
     def settle(self):
         """Cancels every job and waits until none is left."""
-        with self.client() as client:
-            ids = [s['job']['id'] for s in client.stream('List', {'states': [
-                'queued', 'starting', 'running', 'paused', 'stopping', 'parked']}) if 'job' in s]
-            if ids:
-                for job in ids:
-                    with contextlib.suppress(varlink.Error):
-                        client.call('Cancel', ids=[job])
-                for _ in client.stream('Watch', {'ids': ids}):
-                    pass
+        for client in self.clients:
+            client.close()
+        self.clients.clear()
+        for job in self.list(states=['queued', 'starting', 'running', 'paused', 'stopping', 'parked']):
+            with contextlib.suppress(varlink.Error):  # it may have ended, and an attached one is then unknown
+                self.call('Cancel', ids=[job['id']])
+                if not job['attached']:
+                    self.wait(job['id'])
+        processes.eventually(lambda: self.status()['attached'] == 0)
 
     # ---- what is left
 
@@ -273,17 +266,14 @@ class Daemon:
 
     def check_idle(self):
         """Idle, the daemon has what it had at its start, and not a zombie."""
-        for client in self.clients:
-            client.close()
-        self.clients.clear()
-
         def differences():
             result = []
             now = self.count_descriptors()
             for pid, kinds in self.descriptors.items():
                 for kind in kinds.keys() | now.get(pid, kinds).keys():
                     was, is_now = kinds.get(kind, 0), now.get(pid, kinds).get(kind, 0)
-                    if is_now > was:
+                    # a forkserver that has just said it is ready may not have made its epoll yet
+                    if is_now > max(was, 'eventpoll' in kind):
                         result.append(f'process {pid} has {is_now} × {kind}, {was} at its start')
             own = set(self.tree().values())
             strangers = [p for p in processes.descendants(self.process.pid) if p not in own]
@@ -381,7 +371,8 @@ class Daemon:
 
     def has_cgroups(self):
         """Whether jobs get cgroups here: what the daemon can do, asked of a job's own /proc entry."""
-        return any('forkd-' in t for t in processes.descriptors(self.pid).values())
+        mount = processes.cgroup2_mount()
+        return bool(mount) and any(t.startswith(mount) for t in processes.descriptors(self.pid).values())
 
 
 def run(client, job, fds=()):
@@ -512,6 +503,9 @@ class Leftovers:
         for path in processes.cgroup_bases() - self.cgroups:
             if any(path.endswith(f'-{inode}') for inode in inodes):
                 result.append(f'cgroup left: {path}')
+                for folder, _, _ in os.walk(path, topdown=False):
+                    with contextlib.suppress(OSError):
+                        os.rmdir(folder)
         return result
 
 

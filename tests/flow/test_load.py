@@ -145,9 +145,13 @@ def owner(pid):
 
 
 @pytest.mark.root
-def test_a_job_that_becomes_a_user_without_room(forkd, spawn, nobody):
+def test_a_job_that_becomes_a_user_without_room(forkd, spawn, fifo):
     """setuid succeeds and exec fails with EAGAIN: the stage and the reason come out right."""
     daemon = forkd()
+    beacon = fifo()
+    daemon.submit(spawn.forever(beacon, user='nobody'))
+    beacon.expect('ready')
+    # the limit is of all processes that this user has, and there is one now
     certificate = daemon.run(spawn.succeed(user='nobody', limits={'LimitNPROC': 0}))
     assert certificate['result'] == 'setup-failed'
     assert (certificate['stage'], certificate['errno']) in (('exec', 11), ('user', 11))
@@ -189,7 +193,7 @@ def test_a_large_list(forkd, spawn):
     assert len(daemon.list()) == 2000
     with daemon.client() as client:
         try:
-            assert len(client.call('List')['jobs']) == 2000
+            assert len(client.call('List', limit=5000)['jobs']) == 2000
         except varlink.Error as error:
             assert error.name == 'LimitReached'
     ids = [s['id'] for s in daemon.list()]

@@ -18,8 +18,9 @@ def single(forkd):
 def held(single, spawn, fifo, gate):
     """A daemon of one slot, taken until release() is called."""
     beacon, door = fifo('held'), gate('hold')
-    single.submit(spawn.job('answer', door.path, beacon.path))
+    job = single.submit(spawn.job('answer', door.path, beacon.path))
     beacon.expect('ready')
+    single.running(job)
     single.release = door.open
     return single
 
@@ -197,10 +198,10 @@ def test_show_of_nothing(daemon):
     assert error.value.parameters['id'] == 12345
 
 
-def test_run_under_more_tells_the_states(daemon, work, fifo):
-    beacon = fifo()
+def test_run_under_more_tells_the_states(daemon, work, fifo, gate):
+    beacon, door = fifo(), gate()
     with daemon.client() as client:
-        client.send('Run', {'job': work.job('polite', beacon.path, 0)}, more=True)
+        client.send('Run', {'job': work.job('answer', door.path, beacon.path)}, more=True)
         pid = beacon.expect('ready')
         states, seen = [], None
         while True:
@@ -209,7 +210,7 @@ def test_run_under_more_tells_the_states(daemon, work, fifo):
             seen = reply.get('pid', seen)
             if reply['state'] == 'running':
                 assert reply['pid'] == pid
-                os.kill(pid, 15)
+                door.open()
             if not continues:
                 break
     assert states[-1] == 'finished' and 'running' in states

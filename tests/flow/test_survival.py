@@ -46,9 +46,12 @@ def test_the_next_forkd_ends_what_it_finds(daemon, work, fifo, number):
     beacon = fifo()
     durable = daemon.submit(work.forever(beacon))
     beacon.expect('ready')
+    daemon.running(durable)
     client = daemon.connect()
     client.send('Run', {'job': work.forever(beacon)}, more=True)
     beacon.expect('ready')
+    while client.reply()[0]['state'] != 'running':
+        pass
     os.kill(daemon.pid, number)
     with pytest.raises(varlink.Closed):
         while True:

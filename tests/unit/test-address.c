@@ -55,7 +55,8 @@ static void test_find(void **state) {
 
         unsetenv("FORKD_ADDRESS");
         unsetenv("XDG_RUNTIME_DIR");
-        setenv("RUNTIME_DIRECTORY", directory, 1); /* of the service that we are in, not the daemon's */
+        setenv("RUNTIME_DIRECTORY", directory,
+               1); /* of the service that we are in, not the daemon's */
         find(FORKD_MODE_AUTO, 0, "/run/forkd/org.forkd");
         find(FORKD_MODE_SYSTEM, 0, "/run/forkd/org.forkd");
         find(FORKD_MODE_USER, -ENOENT, NULL);

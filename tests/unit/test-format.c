@@ -57,7 +57,8 @@ static void test_format_command(void **state) {
         (void)state;
         check_command("", NULL, 0);
         check_command("make -C /src a=b", (const char *[]){ "make", "-C", "/src", "a=b" }, 4);
-        check_command("sh -c 'echo \"hi\" && it'\\''s'", (const char *[]){ "sh", "-c", "echo \"hi\" && it's" }, 3);
+        check_command("sh -c 'echo \"hi\" && it'\\''s'",
+                      (const char *[]){ "sh", "-c", "echo \"hi\" && it's" }, 3);
         check_command("echo '' '$x' 'a\nb'", (const char *[]){ "echo", "", "$x", "a\nb" }, 4);
 }
 
@@ -69,7 +70,8 @@ static void check_span(const char *text, uint64_t expected) {
 }
 
 static void test_parse_span(void **state) {
-        static const char *const bad[] = { "", " ", "s", "30x", "-5s", "1.s", ".5s", "1..5s", "1e3", "5 5x", "1min20", "infinite" };
+        static const char *const bad[] = { "",    " ",     "s",   "30x",  "-5s",    "1.s",
+                                           ".5s", "1..5s", "1e3", "5 5x", "1min20", "infinite" };
         uint64_t v = 77;
 
         (void)state;
@@ -153,10 +155,10 @@ static void test_parse_integer(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_format_span),    cmocka_unit_test(test_format_bytes),
-                cmocka_unit_test(test_format_signal),  cmocka_unit_test(test_format_command),
-                cmocka_unit_test(test_parse_span),     cmocka_unit_test(test_parse_time),
-                cmocka_unit_test(test_parse_signal),   cmocka_unit_test(test_parse_integer),
+                cmocka_unit_test(test_format_span),   cmocka_unit_test(test_format_bytes),
+                cmocka_unit_test(test_format_signal), cmocka_unit_test(test_format_command),
+                cmocka_unit_test(test_parse_span),    cmocka_unit_test(test_parse_time),
+                cmocka_unit_test(test_parse_signal),  cmocka_unit_test(test_parse_integer),
         };
 
         setenv("TZ", "UTC", 1);

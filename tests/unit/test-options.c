@@ -46,7 +46,8 @@ static void refused(const char *words, const char *why) {
 }
 
 static void test_forms(void **state) {
-        _cleanup_(parsed_done) Parsed p = parse("-q|--address=a|list|--state|queued,running|-nx|-jl5|--name=");
+        _cleanup_(parsed_done) Parsed p =
+                parse("-q|--address=a|list|--state|queued,running|-nx|-jl5|--name=");
 
         (void)state;
         assert_int_equal(p.r, 0);
@@ -63,7 +64,8 @@ static void test_forms(void **state) {
 }
 
 static void test_commands_keep_their_options(void **state) {
-        _cleanup_(parsed_done) Parsed p = parse("run|-t|5s|ls|-l|--json|--"), q = parse("submit|--|-x|--help");
+        _cleanup_(parsed_done) Parsed p = parse("run|-t|5s|ls|-l|--json|--"),
+                                      q = parse("submit|--|-x|--help");
 
         (void)state;
         assert_int_equal(p.r, 0);
@@ -75,8 +77,9 @@ static void test_commands_keep_their_options(void **state) {
 }
 
 static void test_entries_do_not(void **state) {
-        _cleanup_(parsed_done) Parsed p = parse("run|--method=fork|check|text=a|--timeout=3s|--|-x"),
-                                      q = parse("submit|--server|s|e|-n|name");
+        _cleanup_(parsed_done)
+                Parsed p = parse("run|--method=fork|check|text=a|--timeout=3s|--|-x"),
+                       q = parse("submit|--server|s|e|-n|name");
 
         (void)state;
         assert_int_equal(p.r, 0);

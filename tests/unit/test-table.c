@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* client/ctl/table.c and display.c: nothing of a stranger's text moves the terminal, and no line is wider
- * than the terminal. */
+/* client/ctl/table.c and display.c: nothing of a stranger's text moves the terminal, and no line is
+ * wider than the terminal. */
 
 #include "display.h"
 #include "table.h"
@@ -21,7 +21,8 @@ static const TableColumn columns[] = {
 };
 
 static char *print(size_t width, bool colour, const char *name) {
-        const char *one[] = { "1", "finished", "exited with status 3 after 3 ms", name, "make all" };
+        const char *one[] = { "1", "finished", "exited with status 3 after 3 ms", name,
+                              "make all" };
         const char *two[] = { "1234", "queued", NULL, NULL, "sh -c 'sleep 100 && echo something'" };
         _cleanup_(table_freep) Table *t = NULL;
         char *text = NULL;
@@ -42,9 +43,11 @@ static void test_all_of_it(void **state) {
         _cleanup_(freep) char *text = print(SIZE_MAX, false, NULL);
 
         (void)state;
-        assert_string_equal(text, "  ID  STATE     RESULT                           COMMAND\n"
-                                  "   1  finished  exited with status 3 after 3 ms  make all\n"
-                                  "1234  queued                                     sh -c 'sleep 100 && echo something'\n");
+        assert_string_equal(
+                text,
+                "  ID  STATE     RESULT                           COMMAND\n"
+                "   1  finished  exited with status 3 after 3 ms  make all\n"
+                "1234  queued                                     sh -c 'sleep 100 && echo something'\n");
 }
 
 static void test_every_width(void **state) {
@@ -105,8 +108,12 @@ static void test_escape(void **state) {
         check_escape("a\nb\tc", "a\\nb\\tc");
         check_escape("\033[2J\007\177", "\\x1b[2J\\x07\\x7f");
         check_escape("\xff\xc3(", "\\xff\\xc3(");
-        check_escape("\xc2\x9b" "1m", "\\u{9b}1m"); /* CSI in one character */
-        check_escape("a\xe2\x80\xae" "b", "a\\u{202e}b"); /* right-to-left override */
+        check_escape("\xc2\x9b"
+                     "1m",
+                     "\\u{9b}1m"); /* CSI in one character */
+        check_escape("a\xe2\x80\xae"
+                     "b",
+                     "a\\u{202e}b"); /* right-to-left override */
         check_escape("e\xcc\x81", "e\xcc\x81");
 }
 
@@ -124,9 +131,9 @@ static void test_fit(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_all_of_it), cmocka_unit_test(test_every_width),
-                cmocka_unit_test(test_narrow),    cmocka_unit_test(test_colour),
-                cmocka_unit_test(test_escape),    cmocka_unit_test(test_fit),
+                cmocka_unit_test(test_all_of_it),      cmocka_unit_test(test_every_width),
+                cmocka_unit_test(test_narrow),         cmocka_unit_test(test_colour),
+                cmocka_unit_test(test_escape),         cmocka_unit_test(test_fit),
                 cmocka_unit_test(test_terminal_width),
         };
 

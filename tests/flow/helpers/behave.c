@@ -149,8 +149,8 @@ static int do_answer(int argc, char **argv) {
         char c;
 
         (void)argc;
+        in = open(argv[1], O_RDONLY); /* first: who has heard "ready" may close its end */
         out = beacon_light(argv[2], "ready");
-        in = open(argv[1], O_RDONLY);
         while (in >= 0 && read(in, &c, 1) == 1)
                 dprintf(out, "byte %d\n", (int)getpid());
         return 0;
@@ -239,7 +239,7 @@ static int do_orphans(int argc, char **argv) {
         const char *how = argc > 3 ? argv[3] : "";
         int fd = open(argv[1], O_WRONLY);
         char c;
-        int go;
+        int go = argc > 4 ? open(argv[4], O_RDONLY) : -1;
 
         if (fd < 0)
                 return STATUS_FAULT;
@@ -249,11 +249,8 @@ static int do_orphans(int argc, char **argv) {
         if (strchr(how, 'w'))
                 wait_forever();
         /* with a gate: leave only when told, so that all orphans are known to stand */
-        if (argc > 4) {
-                go = open(argv[4], O_RDONLY);
-                while (go >= 0 && read(go, &c, 1) > 0)
-                        ;
-        }
+        while (go >= 0 && read(go, &c, 1) > 0)
+                ;
         _exit(0);
 }
 
