@@ -116,7 +116,6 @@ static void connection_update(Connection *c) {
 
 static void connection_flush(Connection *c) {
         size_t before = stream_pending_output(c->stream);
-        bool backed_up = connection_is_backed_up(c);
         int r;
 
         r = stream_flush(c->stream);
@@ -126,8 +125,6 @@ static void connection_flush(Connection *c) {
         }
         if (stream_pending_output(c->stream) < before)
                 c->output_since = now_usec(CLOCK_MONOTONIC);
-        if (backed_up && !connection_is_backed_up(c))
-                service_queue(c->service, c);
 }
 
 int connection_write(Connection *c, const char *text, size_t length, const int *fds, size_t n_fds) {
@@ -160,7 +157,7 @@ void connection_call_done(Connection *c) {
         c->call = NULL;
         if (c->ended || c->processing)
                 return;
-        if (stream_buffered_input(c->stream) > 0 || c->input_waits || c->input_closed)
+        if (stream_buffered_input(c->stream) > 0 || c->input_waits)
                 service_queue(c->service, c);
         else
                 connection_count(c);

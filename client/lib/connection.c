@@ -137,8 +137,13 @@ Forkd *forkd_free(Forkd *f) {
         if (!f)
                 return NULL;
 
-        while (f->first)
-                free(connection_take_pending(f));
+        while (f->first) {
+                Pending *p = connection_take_pending(f);
+
+                if (p->owned)
+                        free(p->userdata);
+                free(p);
+        }
         stream_free(f->stream);
         text_done(&f->request);
         free(f->path);

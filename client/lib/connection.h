@@ -19,6 +19,7 @@ typedef struct Pending {
         void *userdata;
         bool more;
         bool descriptors;
+        bool owned; /* userdata is freed with it, if it is never answered */
 } Pending;
 
 /* A text under construction, kept from call to call. */

@@ -157,13 +157,14 @@ size_t forkd_in_flight(const Forkd *f); /* calls not yet answered */
 
 /* Accepts all of the jobs (a JSON array) or none; ids has room for one each. Jobs without a `key`
  * get a random one, so that a submission whose answer was lost can be, and is, once, tried again
- * over a fresh connection without running twice. Arguments above 512 KiB go by a memfd by
- * themselves. */
+ * over a fresh connection without running twice. What would be longer than a message (1 MiB) has
+ * its large arguments sent by a memfd; -EMSGSIZE if that is not enough (connection unharmed). */
 int forkd_submit(Forkd *f, json_t *jobs, uint64_t *ret_ids);
 /* One job. */
 int forkd_submit_one(Forkd *f, json_t *job, uint64_t *ret_id);
 
-/* A job that lives with this connection. */
+/* A job that lives with this connection. Arguments above 64 KiB go by a memfd when the request has
+ * more than 512 KiB. */
 typedef struct ForkdRun {
         json_t *job;
         const int *fds; /* what {"descriptor": i} in the job refers to */

@@ -116,16 +116,14 @@ static int submit_write(Forkd *f, json_t *jobs, size_t above, Descriptors *d) {
         return r < 0 ? request_fault(f, r) : 0;
 }
 
-/* Writes the request as it is, then, if it came out large, with its large arguments moved out. */
+/* Writes the request as it is, then, if that is too long for a message, with large arguments moved
+ * out. */
 static int submit_write_fitting(Forkd *f, json_t *jobs, Descriptors *d) {
         int r;
 
         r = submit_write(f, jobs, SIZE_MAX, d);
-        if (r == 0 && f->request.length > ARGUMENTS_INLINE)
-                r = submit_write(f, jobs,
-                                 f->request.length > STREAM_MESSAGE_MAX - 64 ? ARGUMENTS_INLINE / 8
-                                                                             : ARGUMENTS_INLINE,
-                                 d);
+        if (r == 0 && f->request.length > STREAM_MESSAGE_MAX - 64)
+                r = submit_write(f, jobs, ARGUMENTS_INLINE / 8, d);
         return r < 0 ? r : request_end(f, 0);
 }
 
@@ -308,6 +306,8 @@ int forkd_run_start(Forkd *f, const ForkdRun *run) {
         r = run_send(f, run, running);
         if (r < 0)
                 free(running);
+        else
+                f->last->owned = true;
         return r;
 }
 

@@ -184,6 +184,15 @@ static int daemon_open_cgroups(Daemon *d) {
         return 0;
 }
 
+/* Started for one connection, as by a super-server: there is nothing to do without it. */
+static void on_connection_gone(Connection *connection, void *userdata) {
+        Daemon *d = userdata;
+
+        (void)connection;
+        if (!d->listening && service_n_connections(d->service) == 0 && !d->stopping)
+                daemon_stop(d);
+}
+
 static int daemon_open(Daemon *d, DaemonOptions *options) {
         ServiceLimits limits = SERVICE_LIMITS_DEFAULT;
         Server *twin = steal(options->twin);
@@ -233,6 +242,7 @@ static int daemon_open(Daemon *d, DaemonOptions *options) {
                 r = keeper_link_attach(d->keeper, d);
         if (r < 0)
                 return log_error_errno(r, "cannot start");
+        service_set_connection_gone(d->service, on_connection_gone);
         return listener_open(d);
 }
 

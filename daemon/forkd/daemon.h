@@ -44,6 +44,7 @@ struct Daemon {
         uint64_t total_started, total_finished;
         uint64_t started_at; /* CLOCK_REALTIME */
 
+        bool listening;      /* on some socket */
         bool own_socket;     /* the socket's file is ours to remove */
         bool draining;
         bool stopping;       /* told to end: at the deadline, all that runs is ended */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Draining and stopping: a part of the daemon, in forkd. A first TERM drains: no new work, what runs may end until
- * DrainTimeout=. Then, or at a second TERM, all that runs is ended as by Cancel; a third time kills. */
+ * DrainTimeout=. Then, or at a second TERM, all that runs is told to end, and soon killed; a third TERM kills. */
 
 #include "drain.h"
 
@@ -73,35 +73,40 @@ static void kill_jobs(Daemon *d) {
                 attempt_kill(a);
 }
 
+#define KILL_AT_DEADLINE_USEC (5 * USEC_PER_SEC)   /* after the deadline: whatever graceUSec says */
+#define KILL_AT_ONCE_USEC     (500 * USEC_PER_MSEC) /* after a second TERM */
+
+/* Ends what runs, kills what is left of it after a while. */
+static void stop_or_kill(Daemon *d, uint64_t kill_usec) {
+        if (d->stop_now)
+                kill_jobs(d);
+        else {
+                d->stop_now = true;
+                stop_jobs(d, "forkd is stopping");
+        }
+        (void)sd_event_source_set_time_relative(d->drain_timer, kill_usec);
+        (void)sd_event_source_set_enabled(d->drain_timer, SD_EVENT_ONESHOT);
+        daemon_check_drained(d);
+}
+
 static int on_drain_over(sd_event_source *source, uint64_t usec, void *userdata) {
         Daemon *d = userdata;
 
         (void)source;
         (void)usec;
-        if (!d->stop_now) {
+        if (!d->stop_now)
                 log_notice("the time to drain is over: ending %zu jobs", count_running(d));
-                d->stop_now = true;
-                stop_jobs(d, "forkd is stopping");
-        } else
-                kill_jobs(d);
-        (void)sd_event_source_set_time_relative(d->drain_timer, 10 * USEC_PER_SEC);
-        (void)sd_event_source_set_enabled(d->drain_timer, SD_EVENT_ONESHOT);
-        daemon_check_drained(d);
+        stop_or_kill(d, KILL_AT_DEADLINE_USEC);
         return 0;
 }
 
 void daemon_stop(Daemon *d) {
         size_t queued = d->n_states[JOB_QUEUED] + d->n_states[JOB_PARKED];
 
-        if (d->stop_now) {
-                kill_jobs(d);
-                return;
-        }
         if (d->stopping) {
-                log_notice("told to stop again: ending %zu jobs at once", count_running(d));
-                d->stop_now = true;
-                stop_jobs(d, "forkd is stopping");
-                daemon_check_drained(d);
+                if (!d->stop_now)
+                        log_notice("told to stop again: ending %zu jobs at once", count_running(d));
+                stop_or_kill(d, KILL_AT_ONCE_USEC);
                 return;
         }
 

@@ -33,6 +33,7 @@ static int listener_adopt(Daemon *d, int fd) {
                 return r;
         }
 
+        d->listening |= listening;
         r = listening ? service_listen(d->service, fd) : service_add_connection(d->service, fd, NULL);
         return r < 0 ? log_error_errno(r, "cannot use descriptor %d that was passed", fd) : 0;
 }

@@ -18,6 +18,7 @@ static void write_warnings(JsonText *t, const Daemon *d) {
 static int method_status(Call *call, json_t *parameters, void *userdata) {
         _cleanup_(json_text_done) JsonText t = JSON_TEXT_NULL;
         const Daemon *d = userdata;
+        char cgroups[160] = "one cgroup per attempt";
 
         if (refuse_unknown(call, parameters, no_parameters))
                 return 0;
@@ -32,7 +33,10 @@ static int method_status(Call *call, json_t *parameters, void *userdata) {
         json_text_string(&t, "stateDirectory", d->paths->state);
         json_text_bool(&t, "draining", d->draining);
         json_text_int(&t, "startedAtUSec", (int64_t)d->started_at);
-        json_text_string(&t, "cgroups", d->cgroups ? "one cgroup per attempt" : cgroup_error_string(d->cgroup_error));
+        if (!d->cgroups)
+                snprintf(cgroups, sizeof(cgroups), "none (%s): jobs are ended as far as their session reaches",
+                         cgroup_error_string(d->cgroup_error));
+        json_text_string(&t, "cgroups", cgroups);
         json_text_int(&t, "clients", (int64_t)service_n_connections(d->service));
         json_text_int(&t, "queued", (int64_t)d->n_states[JOB_QUEUED]);
         json_text_int(&t, "running", (int64_t)(d->n_states[JOB_STARTING] + d->n_states[JOB_RUNNING] +

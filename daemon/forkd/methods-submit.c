@@ -9,6 +9,7 @@
 #include "queue.h"
 
 #include <inttypes.h>
+#include <sys/resource.h>
 
 /* Checks that need the daemon and the peer. True when the call has been answered with an error. */
 static bool refuse_method(Daemon *d, Call *call, const JobSpec *spec, const char *prefix) {
@@ -79,6 +80,29 @@ static bool refuse_user(Call *call, const JobSpec *spec, const char *prefix) {
         return !allowed;
 }
 
+/* What the peer could not set itself. A forkd that is not root cannot either: then the worker fails at it. */
+static bool refuse_privileges(Call *call, const JobSpec *spec) {
+        const Peer *peer = connection_peer(call_connection(call));
+
+        if (peer->uid == 0 || geteuid() != 0)
+                return false;
+        if (spec->nice != JOB_NICE_UNSET && spec->nice < 0) {
+                (void)call_permission_denied(call, "only root may ask for a nice value below 0, not %d", spec->nice);
+                return true;
+        }
+        for (size_t i = 0; i < spec->n_limits; i++) {
+                const JobLimit *l = &spec->limits[i];
+                struct rlimit ours;
+
+                if (getrlimit((__rlimit_resource_t)l->resource, &ours) == 0 && l->hard > ours.rlim_max) {
+                        (void)call_permission_denied(call, "only root may raise %s above %llu",
+                                                     job_limit_to_string(l->resource), (unsigned long long)ours.rlim_max);
+                        return true;
+                }
+        }
+        return false;
+}
+
 static bool refuse_stdio(Call *call, const JobSpec *spec, bool attached, const char *prefix) {
         static const char *const names[] = { "stdin", "stdout", "stderr" };
         char parameter[96];
@@ -113,7 +137,7 @@ static bool refuse_after(Daemon *d, Call *call, const JobSpec *spec, bool attach
 
 static bool refuse_spec(Daemon *d, Call *call, const JobSpec *spec, bool attached, const char *prefix) {
         return refuse_method(d, call, spec, prefix) || refuse_user(call, spec, prefix) ||
-               refuse_stdio(call, spec, attached, prefix) || refuse_after(d, call, spec, attached, prefix);
+               refuse_privileges(call, spec) || refuse_stdio(call, spec, attached, prefix) || refuse_after(d, call, spec, attached, prefix);
 }
 
 /* Reads one job. True when the call has been answered with an error. */

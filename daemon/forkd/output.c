@@ -59,8 +59,8 @@ int output_trim(Output *o, uint64_t max) {
 }
 
 char *output_tail(const Output *o) {
-        uint64_t size = output_size(o);
-        size_t want = size - o->lost > OUTPUT_TAIL_BYTES ? OUTPUT_TAIL_BYTES : (size_t)(size - o->lost);
+        uint64_t size = output_size(o), kept = size > o->lost ? size - o->lost : 0; /* workers may truncate it */
+        size_t want = kept > OUTPUT_TAIL_BYTES ? OUTPUT_TAIL_BYTES : (size_t)kept;
         _cleanup_(freep) char *tail = NULL;
         size_t n, start, lines = 0;
         ssize_t k;

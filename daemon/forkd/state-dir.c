@@ -40,7 +40,7 @@ static int ids_read(StateDir *s) {
         text[n] = '\0';
         errno = 0;
         s->next_id = s->reserved = strtoull(text, &end, 10);
-        if (errno != 0 || end == text || *end != '\n' || s->next_id == 0 || s->next_id > INT64_MAX / 2)
+        if (errno != 0 || end == text || *end != '\n' || end + 1 != text + n || s->next_id == 0 || s->next_id > INT64_MAX / 2)
                 return STATE_DIR_E_DAMAGED;
         return 0;
 }
@@ -56,7 +56,7 @@ static int ids_reserve(StateDir *s) {
         n = snprintf(text, sizeof(text), "%" PRIu64 "\n", reserved);
         if (write(fd, text, (size_t)n) != n)
                 return errno > 0 ? -errno : -EIO;
-        if (fdatasync(fd) < 0 || renameat(s->fd, "ids.new", s->fd, "ids") < 0)
+        if (fdatasync(fd) < 0 || renameat(s->fd, "ids.new", s->fd, "ids") < 0 || fsync(s->fd) < 0)
                 return -errno;
 
         s->reserved = reserved;

@@ -11,7 +11,7 @@ def keys_in_code(tree):
 
 
 def keys_in_page(tree):
-    """{key: default}: an item ``Key=`` in the first column whose text says "Default: X"."""
+    """{key: default}: an item ``Key=`` in the first column whose text says "Default: X."; None for what is computed."""
     found, key = {}, None
     for line in tree.read('man/forkd.conf.5.rst').splitlines():
         item = re.match(r'``(\w+)=``', line)
@@ -22,7 +22,7 @@ def keys_in_page(tree):
             key = None
         elif key:
             found[key] += ' ' + line.strip()
-    return {key: (re.search(r'[Dd]efault:? (?:is )?``?([\w.]+)``?', text) or [None, None])[1] for key, text in found.items()}
+    return {key: (re.search(r'Default: (\w+)\.', text) or [None, None])[1] for key, text in found.items()}
 
 
 def test_keys_and_defaults(tree):

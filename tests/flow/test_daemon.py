@@ -237,7 +237,7 @@ def test_a_passed_socket_survives_a_restart(forkd, work, directory):
 
 
 def test_an_already_connected_socket(forkd, work):
-    """As from a super-server that has accepted: one client, whose end is the end."""
+    """As from a super-server that has accepted: one client and no listener."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     daemon = forkd(start=False, keeper=False, listen=[theirs], clean=False)
     daemon.notify = harness.Notify(os.path.join(daemon.directory, 'notify'))
@@ -247,7 +247,7 @@ def test_an_already_connected_socket(forkd, work):
     assert client.call('org.varlink.service.GetInfo')['product']
     assert harness.run(client, work.succeed())['result'] == 'success'
     client.close()
-    assert daemon.process.wait(10) == 0
+    assert daemon.stop() == 0
 
 
 def test_socket_modes(daemon):

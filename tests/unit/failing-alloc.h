@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* An allocator that fails when told: linked with --wrap, so that it stands between the program's own
- * code (not its shared libraries) and the C library. */
+/* An allocator that fails when told: linked with --wrap, so that it stands between the program's
+ * own code (not its shared libraries) and the C library. */
 
 #include "basic.h"
 

@@ -17,60 +17,123 @@
 #define MS USEC_PER_MSEC
 #define S  USEC_PER_SEC
 
+/* Members that own their text; these never free it. */
+#define TEXT(s) ((char *)(s))
+
 typedef struct Case {
         Certificate c;
         const char *sentence;
 } Case;
 
-/* Texts are borrowed, so these are never freed. */
 static const Case cases[] = {
         { { .result = RESULT_SUCCESS, .run_usec = 3 * MS }, "succeeded after 3 ms" },
         { { .result = RESULT_SUCCESS, .run_usec = 999 }, "succeeded after 999 µs" },
-        { { .result = RESULT_SUCCESS, .entry = true, .answered = true, .run_usec = 2 * S + 590 * MS, .value = "{\"a\":[1]}", .value_length = 9 },
+        { { .result = RESULT_SUCCESS,
+            .entry = true,
+            .answered = true,
+            .run_usec = 2 * S + 590 * MS,
+            .value = TEXT("{\"a\":[1]}"),
+            .value_length = 9 },
           "succeeded after 2.5 s" },
-        { { .result = RESULT_SUCCESS, .stdout_lost = 8192, .stderr_lost = 4096, .has_stdout = true, .has_stderr = true, .stdout_bytes = 9000,
-            .stderr_bytes = 5000, .stderr_tail = "one\ntwo \xff\"" },
+        { { .result = RESULT_SUCCESS,
+            .stdout_lost = 8192,
+            .stderr_lost = 4096,
+            .has_stdout = true,
+            .has_stderr = true,
+            .stdout_bytes = 9000,
+            .stderr_bytes = 5000,
+            .stderr_tail = TEXT("one\ntwo \xff\"") },
           "succeeded after 0 µs; 12288 bytes of its output were given up" },
-        { { .result = RESULT_EXIT, .status = 3, .run_usec = 80 * S }, "exited with status 3 after 1 min 20 s" },
-        { { .result = RESULT_EXIT, .status = 0, .entry = true, .run_usec = MS }, "exited with status 0 after 1 ms, without an answer" },
+        { { .result = RESULT_EXIT, .status = 3, .run_usec = 80 * S },
+          "exited with status 3 after 1 min 20 s" },
+        { { .result = RESULT_EXIT, .status = 0, .entry = true, .run_usec = MS },
+          "exited with status 0 after 1 ms, without an answer" },
         { { .result = RESULT_EXIT, .status = 255, .left_behind = 1, .run_usec = MS },
           "exited with status 255 after 1 ms; it left 1 process behind, which was ended" },
-        { { .result = RESULT_SIGNAL, .signal = SIGSEGV, .run_usec = 3 * MS }, "killed by SIGSEGV after 3 ms" },
+        { { .result = RESULT_SIGNAL, .signal = SIGSEGV, .run_usec = 3 * MS },
+          "killed by SIGSEGV after 3 ms" },
         { { .result = RESULT_SIGNAL, .signal = SIGKILL, .run_usec = 3 * MS, .left_behind = 16 },
           "killed by SIGKILL after 3 ms; it left 16 processes behind, which were ended" },
-        { { .result = RESULT_CORE_DUMP, .signal = SIGABRT, .run_usec = 59 * S }, "killed by SIGABRT after 59 s, core dumped" },
-        { { .result = RESULT_ERROR, .code = "NotFound", .text = "no such word", .entry = true, .answered = true, .run_usec = 12 * MS },
+        { { .result = RESULT_CORE_DUMP, .signal = SIGABRT, .run_usec = 59 * S },
+          "killed by SIGABRT after 59 s, core dumped" },
+        { { .result = RESULT_ERROR,
+            .code = TEXT("NotFound"),
+            .text = TEXT("no such word"),
+            .entry = true,
+            .answered = true,
+            .run_usec = 12 * MS },
           "failed after 12 ms: NotFound: no such word" },
         { { .result = RESULT_ERROR, .run_usec = 12 * MS }, "failed after 12 ms: error: no text" },
-        { { .result = RESULT_TIMEOUT, .signal = SIGTERM, .run_usec = S }, "timed out after 1.0 s, killed by SIGTERM" },
-        { { .result = RESULT_TIMEOUT, .status = 0, .run_usec = S }, "timed out after 1.0 s, exited with status 0" },
+        { { .result = RESULT_TIMEOUT, .signal = SIGTERM, .run_usec = S },
+          "timed out after 1.0 s, killed by SIGTERM" },
+        { { .result = RESULT_TIMEOUT, .status = 0, .run_usec = S },
+          "timed out after 1.0 s, exited with status 0" },
         { { .result = RESULT_TIMEOUT, .status = -1, .run_usec = S }, "timed out after 1.0 s" },
-        { { .result = RESULT_QUEUE_TIMEOUT, .status = -1, .queue_usec = 5 * S }, "never started: still queued after 5.0 s" },
+        { { .result = RESULT_QUEUE_TIMEOUT, .status = -1, .queue_usec = 5 * S },
+          "never started: still queued after 5.0 s" },
         { { .result = RESULT_OOM, .signal = SIGKILL, .run_usec = 3600 * S, .memory_peak = 1 << 20 },
           "killed after 1 h 0 min: out of memory" },
-        { { .result = RESULT_CANCELLED, .status = -1, .cancelled = true, .by_uid = 1000, .by_pid = 42 },
+        { { .result = RESULT_CANCELLED,
+            .status = -1,
+            .cancelled = true,
+            .by_uid = 1000,
+            .by_pid = 42 },
           "cancelled by uid 1000 (pid 42) before it ran" },
-        { { .result = RESULT_CANCELLED, .status = -1, .text = "forkd is stopping" }, "cancelled: forkd is stopping before it ran" },
-        { { .result = RESULT_CANCELLED, .signal = SIGTERM, .run_usec = MS, .cancelled = true, .by_pid = 1 },
+        { { .result = RESULT_CANCELLED, .status = -1, .text = TEXT("forkd is stopping") },
+          "cancelled: forkd is stopping before it ran" },
+        { { .result = RESULT_CANCELLED,
+            .signal = SIGTERM,
+            .run_usec = MS,
+            .cancelled = true,
+            .by_pid = 1 },
           "cancelled by uid 0 (pid 1) after 1 ms, killed by SIGTERM" },
-        { { .result = RESULT_CANCELLED, .status = 7, .run_usec = MS, .text = "its client has gone" },
+        { { .result = RESULT_CANCELLED,
+            .status = 7,
+            .run_usec = MS,
+            .text = TEXT("its client has gone") },
           "cancelled: its client has gone after 1 ms, exited with status 7" },
-        { { .result = RESULT_DEPENDENCY, .status = -1, .text = "job 7, which it waits for, has failed" },
+        { { .result = RESULT_DEPENDENCY,
+            .status = -1,
+            .text = TEXT("job 7, which it waits for, has failed") },
           "never started: job 7, which it waits for, has failed" },
-        { { .result = RESULT_DEPENDENCY, .status = -1 }, "never started: a job that it waits for has failed" },
-        { { .result = RESULT_SETUP_FAILED, .status = -1, .stage = "directory", .error = ENOENT, .text = "/x" },
+        { { .result = RESULT_DEPENDENCY, .status = -1 },
+          "never started: a job that it waits for has failed" },
+        { { .result = RESULT_SETUP_FAILED,
+            .status = -1,
+            .stage = TEXT("directory"),
+            .error = ENOENT,
+            .text = TEXT("/x") },
           "could not start: while changing directory to '/x': No such file or directory" },
-        { { .result = RESULT_SETUP_FAILED, .status = -1, .stage = "exec", .error = EACCES, .text = "/bin/x" },
+        { { .result = RESULT_SETUP_FAILED,
+            .status = -1,
+            .stage = TEXT("exec"),
+            .error = EACCES,
+            .text = TEXT("/bin/x") },
           "could not start: while executing '/bin/x': Permission denied" },
-        { { .result = RESULT_SETUP_FAILED, .status = -1, .stage = "fork", .error = EAGAIN },
+        { { .result = RESULT_SETUP_FAILED, .status = -1, .stage = TEXT("fork"), .error = EAGAIN },
           "could not start: while forking a worker: Resource temporarily unavailable" },
-        { { .result = RESULT_SETUP_FAILED, .status = -1, .stage = "of-tomorrow", .error = EINVAL },
+        { { .result = RESULT_SETUP_FAILED,
+            .status = -1,
+            .stage = TEXT("of-tomorrow"),
+            .error = EINVAL },
           "could not start: while of-tomorrow: Invalid argument" },
-        { { .result = RESULT_SERVER_FAILED, .status = -1, .text = "no forkserver has this entry any more" },
+        { { .result = RESULT_SERVER_FAILED,
+            .status = -1,
+            .text = TEXT("no forkserver has this entry any more") },
           "could not start: no forkserver has this entry any more" },
-        { { .result = RESULT_SERVER_FAILED, .status = -1 }, "could not start: its forkserver has failed" },
-        { { .result = RESULT_LOST, .status = -1, .run_usec = S, .text = "its forkserver died" }, "lost after 1.0 s: its forkserver died" },
-        { { .result = RESULT_LOST, .status = -1, .run_usec = S, .has_usage = true, .user_usec = 1, .system_usec = 2 },
+        { { .result = RESULT_SERVER_FAILED, .status = -1 },
+          "could not start: its forkserver has failed" },
+        { { .result = RESULT_LOST,
+            .status = -1,
+            .run_usec = S,
+            .text = TEXT("its forkserver died") },
+          "lost after 1.0 s: its forkserver died" },
+        { { .result = RESULT_LOST,
+            .status = -1,
+            .run_usec = S,
+            .has_usage = true,
+            .user_usec = 1,
+            .system_usec = 2 },
           "lost after 1.0 s: nobody could see how it ended" },
 };
 
@@ -97,7 +160,8 @@ static void test_sentence_in_little_room(void **state) {
 
                         certificate_sentence(&cases[i].c, little, size);
                         assert_true(strlen(little) < size);
-                        assert_memory_equal(little, cases[i].sentence, strlen(little) < 16 ? strlen(little) : 16);
+                        assert_memory_equal(little, cases[i].sentence,
+                                            strlen(little) < 16 ? strlen(little) : 16);
                         free(little);
                 }
 }
@@ -126,8 +190,10 @@ static json_t *interface_fields(void) {
 static void check_member(const json_t *fields, const char *name, const json_t *value) {
         const char *type = json_string_value(json_object_get(fields, name));
 
-        if (!type)
+        if (!type) {
                 fail_msg("the interface has no field '%s'", name);
+                return;
+        }
         type += *type == '?';
         if (streq(type, "int"))
                 assert_true(json_is_integer(value));
@@ -140,7 +206,8 @@ static void check_member(const json_t *fields, const char *name, const json_t *v
 }
 
 /* Every field that is not optional is there, every member is a field, and is noted in seen. */
-static json_t *check_json(const Certificate *c, int value_descriptor, const json_t *fields, json_t *seen) {
+static json_t *check_json(const Certificate *c, int value_descriptor, const json_t *fields,
+                          json_t *seen) {
         _cleanup_(json_text_done) JsonText t = JSON_TEXT_NULL;
         json_error_t error;
         json_t *json, *value;
@@ -152,11 +219,11 @@ static json_t *check_json(const Certificate *c, int value_descriptor, const json
         if (!json)
                 fail_msg("%s: %s", error.text, t.text);
 
-        json_object_foreach(json, name, value) {
+        json_object_foreach (json, name, value) {
                 check_member(fields, name, value);
                 json_object_set_new(seen, name, json_true());
         }
-        json_object_foreach((json_t *)fields, name, value)
+        json_object_foreach ((json_t *)fields, name, value)
                 if (*json_string_value(value) != '?' && !json_object_get(json, name))
                         fail_msg("'%s' is missing", name);
         return json;
@@ -179,8 +246,10 @@ static void test_json_is_the_interface(void **state) {
                 const Certificate *c = &cases[i].c;
                 json_t *json = check_json(c, i == 2 ? -1 : (int)i, fields, seen);
 
-                assert_string_equal(json_string_value(json_object_get(json, "result")), result_to_string(c->result));
-                assert_string_equal(json_string_value(json_object_get(json, "sentence")), cases[i].sentence);
+                assert_string_equal(json_string_value(json_object_get(json, "result")),
+                                    result_to_string(c->result));
+                assert_string_equal(json_string_value(json_object_get(json, "sentence")),
+                                    cases[i].sentence);
                 assert_int_equal(integer(json, "runUSec"), c->run_usec);
                 assert_int_equal(json_object_get(json, "status") != NULL, c->status >= 0);
                 assert_int_equal(json_object_get(json, "signal") != NULL, c->signal != 0);
@@ -189,7 +258,7 @@ static void test_json_is_the_interface(void **state) {
                 assert_int_equal(json_object_get(json, "leftBehind") != NULL, c->left_behind > 0);
                 json_decref(json);
         }
-        json_object_foreach(fields, name, value)
+        json_object_foreach (fields, name, value)
                 if (!json_object_get(seen, name))
                         fail_msg("no certificate of this test has '%s'", name);
         json_decref(fields);
@@ -198,10 +267,19 @@ static void test_json_is_the_interface(void **state) {
 
 static void test_numbers(void **state) {
         Certificate c = {
-                .id = INT64_MAX, .attempt = UINT32_MAX, .result = RESULT_CANCELLED, .status = 255, .signal = 64, .cancelled = true,
-                .by_uid = UINT32_MAX - 1, .by_pid = 4194304, .queue_usec = UINT64_C(1) << 52, .memory_peak = UINT64_C(1) << 45,
+                .id = INT64_MAX,
+                .attempt = UINT32_MAX,
+                .result = RESULT_CANCELLED,
+                .status = 255,
+                .signal = 64,
+                .cancelled = true,
+                .by_uid = UINT32_MAX - 1,
+                .by_pid = 4194304,
+                .queue_usec = UINT64_C(1) << 52,
+                .memory_peak = UINT64_C(1) << 45,
         };
-        json_t *fields = interface_fields(), *seen = json_object(), *json = check_json(&c, -1, fields, seen);
+        json_t *fields = interface_fields(), *seen = json_object(),
+               *json = check_json(&c, -1, fields, seen);
 
         (void)state;
         assert_int_equal(integer(json, "id"), INT64_MAX);
@@ -261,8 +339,10 @@ static void test_results(void **state) {
                 strcat(list, " ");
         }
         /* the design's list, in its order */
-        assert_string_equal(list, "success exit signal core-dump error timeout queue-timeout oom cancelled dependency "
-                                  "setup-failed server-failed lost ");
+        assert_string_equal(
+                list,
+                "success exit signal core-dump error timeout queue-timeout oom cancelled dependency "
+                "setup-failed server-failed lost ");
 }
 
 static void test_signal_names(void **state) {
@@ -283,10 +363,18 @@ static void test_durations(void **state) {
                 uint64_t usec;
                 const char *text;
         } durations[] = {
-                { 0, "0 µs" },           { 999, "999 µs" },          { MS, "1 ms" },
-                { S - 1, "999 ms" },     { S, "1.0 s" },             { 2 * S + 500 * MS, "2.5 s" },
-                { 10 * S - 1, "9.9 s" }, { 10 * S, "10 s" },         { 60 * S - 1, "59 s" },
-                { 80 * S, "1 min 20 s" }, { 3600 * S - 1, "59 min 59 s" }, { 3600 * S, "1 h 0 min" },
+                { 0, "0 µs" },
+                { 999, "999 µs" },
+                { MS, "1 ms" },
+                { S - 1, "999 ms" },
+                { S, "1.0 s" },
+                { 2 * S + 500 * MS, "2.5 s" },
+                { 10 * S - 1, "9.9 s" },
+                { 10 * S, "10 s" },
+                { 60 * S - 1, "59 s" },
+                { 80 * S, "1 min 20 s" },
+                { 3600 * S - 1, "59 min 59 s" },
+                { 3600 * S, "1 h 0 min" },
                 { 90061 * S, "25 h 1 min" },
         };
         char buffer[32];

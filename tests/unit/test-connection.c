@@ -210,6 +210,20 @@ static void test_half_close_large(void **state) {
         close_fd(fd);
 }
 
+/* Nobody spins over the closed half while the answer waits, and the rest of the disconnect is
+ * noticed. */
+static void test_half_close_unread(void **state) {
+        Fixture *f = *state;
+        int fd = client_new(f), turns = 0;
+
+        client_send(fd, CALL_WITH("Large", "{\"bytes\":900000}"));
+        assert_int_equal(shutdown(fd, SHUT_WR), 0);
+        while (sd_event_run(f->event, 0) > 0)
+                assert_true(++turns < 50);
+        assert_int_equal(f->n_connections_gone, 0);
+        client_close(f, fd);
+}
+
 static void test_gone_while_pending(void **state) {
         Fixture *f = *state;
         int fd = client_new(f);
@@ -374,12 +388,17 @@ static void test_half_message_unread(void **state) {
         client_send_bytes(fd, text, sizeof(text) - 1 - 2); /* without the quote and the brace */
         settle(f);
         assert_int_equal(f->n_kept, 1);
-        client_send_bytes(fd, "o\"}", 4);
+        client_send_bytes(fd, "o\"", 2);
+        settle(f);
         while (now_usec(CLOCK_MONOTONIC) < start + 120 * USEC_PER_MSEC)
                 assert_true(sd_event_run(f->event, 10 * USEC_PER_MSEC) >= 0);
         assert_int_equal(f->n_connections_gone, 0);
+        /* from now on it is */
         assert_int_equal(call_reply(f->kept[0], NULL, false), 0);
         client_expect(f, fd, OK_REPLY);
+        settle(f);
+        assert_int_equal(f->n_connections_gone, 0);
+        client_send_bytes(fd, "}", 2);
         client_expect(f, fd, OK_REPLY);
         client_close(f, fd);
 }
@@ -433,6 +452,7 @@ int main(void) {
                 TEST(test_half_close_idle),
                 TEST(test_half_close_then_gone),
                 TEST(test_half_close_large),
+                TEST(test_half_close_unread),
                 TEST(test_gone_while_pending),
                 TEST(test_gone_by_reset),
                 TEST(test_gone_inside_reply),

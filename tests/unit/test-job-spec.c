@@ -560,6 +560,50 @@ static json_t *random_job(unsigned *seed) {
         return o;
 }
 
+static bool same_strings(char *const *a, char *const *b) {
+        if (!a || !b)
+                return a == b;
+        for (; *a && *b; a++, b++)
+                if (!streq(*a, *b))
+                        return false;
+        return !*a && !*b;
+}
+
+/* By the structs, so that what a writer forgets is noticed. */
+static bool same_struct(const JobSpec *a, const JobSpec *b) {
+        bool same =
+                a->start_method == b->start_method && same_strings(a->command, b->command) &&
+                streq_null(a->entry, b->entry) && streq_null(a->server, b->server) &&
+                streq_null(a->arguments, b->arguments) &&
+                a->arguments_length == b->arguments_length &&
+                a->arguments_descriptor == b->arguments_descriptor && streq_null(a->key, b->key) &&
+                streq_null(a->name, b->name) && streq_null(a->queue, b->queue) &&
+                streq_null(a->user, b->user) && a->priority == b->priority &&
+                a->n_after == b->n_after && a->start_at_usec == b->start_at_usec &&
+                same_strings(a->environment, b->environment) &&
+                streq_null(a->directory, b->directory) && a->umask == b->umask &&
+                a->n_limits == b->n_limits && a->nice == b->nice &&
+                a->n_affinity == b->n_affinity && a->timeout_usec == b->timeout_usec &&
+                a->queue_timeout_usec == b->queue_timeout_usec && a->grace_usec == b->grace_usec &&
+                a->retries_max == b->retries_max && a->retries_on == b->retries_on &&
+                a->retries_delay_usec == b->retries_delay_usec;
+
+        for (size_t i = 0; same && i < a->n_after; i++)
+                same = a->after[i].id == b->after[i].id && a->after[i].on == b->after[i].on;
+        for (size_t i = 0; same && i < a->n_limits; i++)
+                same = a->limits[i].resource == b->limits[i].resource &&
+                       a->limits[i].soft == b->limits[i].soft &&
+                       a->limits[i].hard == b->limits[i].hard;
+        for (size_t i = 0; same && i < a->n_affinity; i++)
+                same = a->affinity[i] == b->affinity[i];
+        for (size_t i = 0; same && i < 3; i++)
+                same = a->stdio[i].kind == b->stdio[i].kind &&
+                       a->stdio[i].append == b->stdio[i].append &&
+                       streq_null(a->stdio[i].path, b->stdio[i].path) &&
+                       a->stdio[i].descriptor == b->stdio[i].descriptor;
+        return same;
+}
+
 static void test_round_trip(void **state) {
         unsigned seed = (unsigned)now_usec(CLOCK_REALTIME), first = seed;
 
@@ -576,7 +620,7 @@ static void test_round_trip(void **state) {
                 if (job_spec_parse(dump, NULL, 0, 4, &b, &error) != 0)
                         fail_msg("seed %u: dump: %s: %s", first, error.field, error.sentence);
                 again = job_spec_dump(b, true);
-                if (!json_equal(dump, again) || !job_spec_equal(a, b))
+                if (!json_equal(dump, again) || !job_spec_equal(a, b) || !same_struct(a, b))
                         fail_msg("seed %u: round trip differs", first);
                 assert_ptr_equal(json_object_get(dump, "environment") ? dump : NULL,
                                  a->environment ? dump : NULL);

@@ -23,7 +23,8 @@ static json_t *parse(const JsonText *t) {
 }
 
 static void write_everything(JsonText *t) {
-        char *list[] = { "a", "", "\xc3\xa4", NULL }, *none[] = { NULL };
+        char a[] = "a", empty[] = "", umlaut[] = "\xc3\xa4", *list[] = { a, empty, umlaut, NULL },
+             *none[] = { NULL };
 
         json_text_open(t, NULL, '{');
         json_text_string(t, "s", "x\"\\\n\t\x01/\x7f");
@@ -51,11 +52,11 @@ static void write_everything(JsonText *t) {
 
 static void check_everything(const JsonText *t) {
         json_t *json = parse(t),
-               *expected = json_pack("{ss sI sI sb sb sn s{s[ii]} s[sss] s[] s[{}in[]] sb}", "s",
-                                     "x\"\\\n\t\x01/\x7f", "min", (json_int_t)INT64_MIN, "max",
-                                     (json_int_t)INT64_MAX, "yes", 1, "no", 0, "null", "raw", "a",
-                                     1, 2, "list", "a", "", "\xc3\xa4", "none", "nested", 7, "last",
-                                     1);
+               *expected =
+                       json_pack("{ss sI sI sb sb sn s{s[ii]} s[sss] s[] s[{}in[]] sb}", "s",
+                                 "x\"\\\n\t\x01/\x7f", "min", (json_int_t)INT64_MIN, "max",
+                                 (json_int_t)INT64_MAX, "yes", 1, "no", 0, "null", "raw", "a", 1, 2,
+                                 "list", "a", "", "\xc3\xa4", "none", "nested", 7, "last", 1);
 
         assert_non_null(expected);
         assert_true(json_equal(json, expected));
@@ -88,7 +89,11 @@ static void test_everything(void **state) {
  * sequences, each byte of anything else becoming one U+FFFD. Written from the numbers of code
  * points, unlike the writer's table of bytes. */
 static size_t decode(const unsigned char *s, char *ret) {
-        size_t length = s[0] < 0x80 ? 1 : s[0] >> 5 == 6 ? 2 : s[0] >> 4 == 14 ? 3 : s[0] >> 3 == 30 ? 4 : 0;
+        size_t length = s[0] < 0x80       ? 1
+                        : s[0] >> 5 == 6  ? 2
+                        : s[0] >> 4 == 14 ? 3
+                        : s[0] >> 3 == 30 ? 4
+                                          : 0;
         static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
         uint32_t point = length == 1 ? s[0] : length > 0 ? s[0] & (0x7fu >> length) : 0;
 
@@ -99,7 +104,8 @@ static size_t decode(const unsigned char *s, char *ret) {
                 }
                 point = point << 6 | (s[i] & 0x3f);
         }
-        if (length == 0 || point < least[length] || point > 0x10ffff || (point >= 0xd800 && point < 0xe000)) {
+        if (length == 0 || point < least[length] || point > 0x10ffff ||
+            (point >= 0xd800 && point < 0xe000)) {
                 memcpy(ret, "\xef\xbf\xbd", 4);
                 return 1;
         }
@@ -141,11 +147,30 @@ static void test_every_short_string(void **state) {
 
 static void test_edges_of_utf8(void **state) {
         static const char *const strings[] = {
-                "\xc0\x80", "\xc1\xbf", "\xc2\x80", "\xdf\xbf", "\xe0\x9f\xbf", "\xe0\xa0\x80",
-                "\xed\x9f\xbf", "\xed\xa0\x80", "\xed\xbf\xbf", "\xee\x80\x80", "\xef\xbf\xbf",
-                "\xf0\x8f\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf", "\xf4\x90\x80\x80",
-                "\xf5\x80\x80\x80", "\xf8\x88\x80\x80\x80", "\xff\xfe", "a\xe2\x82", "\xe2\x82\xac",
-                "\xf0\x9f\x98", "\xf0\x9f\x98\x80z", "\x80\x80", "\xef\xbb\xbf",
+                "\xc0\x80",
+                "\xc1\xbf",
+                "\xc2\x80",
+                "\xdf\xbf",
+                "\xe0\x9f\xbf",
+                "\xe0\xa0\x80",
+                "\xed\x9f\xbf",
+                "\xed\xa0\x80",
+                "\xed\xbf\xbf",
+                "\xee\x80\x80",
+                "\xef\xbf\xbf",
+                "\xf0\x8f\xbf\xbf",
+                "\xf0\x90\x80\x80",
+                "\xf4\x8f\xbf\xbf",
+                "\xf4\x90\x80\x80",
+                "\xf5\x80\x80\x80",
+                "\xf8\x88\x80\x80\x80",
+                "\xff\xfe",
+                "a\xe2\x82",
+                "\xe2\x82\xac",
+                "\xf0\x9f\x98",
+                "\xf0\x9f\x98\x80z",
+                "\x80\x80",
+                "\xef\xbb\xbf",
         };
 
         (void)state;
@@ -172,7 +197,10 @@ static void test_random_strings(void **state) {
                 for (size_t k = 0; k < n; k++) {
                         uint32_t r = next_random(&seed), byte = r >> 8 & 0xff;
 
-                        byte = r % 4 == 0 ? byte : r % 4 == 1 ? byte & 0x7f : r % 4 == 2 ? byte | 0xc0 : (byte & 0x3f) | 0x80;
+                        byte = r % 4 == 0   ? byte
+                               : r % 4 == 1 ? byte & 0x7f
+                               : r % 4 == 2 ? byte | 0xc0
+                                            : (byte & 0x3f) | 0x80;
                         s[k] = (char)(byte ?: 1);
                 }
                 s[n] = '\0';
@@ -232,12 +260,9 @@ static void test_no_memory(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_everything),
-                cmocka_unit_test(test_every_short_string),
-                cmocka_unit_test(test_edges_of_utf8),
-                cmocka_unit_test(test_random_strings),
-                cmocka_unit_test(test_long),
-                cmocka_unit_test(test_no_memory),
+                cmocka_unit_test(test_everything),    cmocka_unit_test(test_every_short_string),
+                cmocka_unit_test(test_edges_of_utf8), cmocka_unit_test(test_random_strings),
+                cmocka_unit_test(test_long),          cmocka_unit_test(test_no_memory),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

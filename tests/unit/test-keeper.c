@@ -501,9 +501,11 @@ static void test_living_orphan(void **state) {
         say(f, "kill %d", pid);
         snprintf(line, sizeof(line), "ended %d %d %d", pid, CLD_KILLED, SIGKILL);
         expect(f, line);
+        assert_int_equal(kill(pid, 0), 0); /* a zombie, so that its pid is nobody else's */
         say(f, "ack %d", pid);
         say(f, "die 9");
         expect_begin(f, 3);
+        assert_int_equal(kill(pid, 0), -1);
         end_well(f);
 }
 

@@ -113,6 +113,8 @@ static void test_full_receiver(void **state) {
                 notify_send(n, "STATUS=%d", sent++);
                 assert_true(sent < 10000);
         }
+        snprintf(expected, sizeof(expected), "STATUS=%d", heard++);
+        assert_string_equal(hear(fd), expected); /* room for one, which is not for the newest */
         notify_send(n, "WATCHDOG=1");
         notify_send(n, "WATCHDOG=1"); /* as good as one */
         notify_send(n, "READY=1");

@@ -93,6 +93,46 @@ static void test_write_queued(void **state) {
                     at_fds[1] + 7000 > 5 * (sizeof(text) + 1));
 }
 
+/* A large message that goes in parts takes its descriptors along once. */
+static void test_write_descriptors_once(void **state) {
+        static char text[512 * 1024], all[sizeof(text) + 1];
+        Fixture *f = *state;
+        size_t n_all = 0, n_all_fds = 0, n_fds;
+
+        memset(text, 'x', sizeof(text));
+        assert_int_equal(stream_write(f->stream, text, sizeof(text), &f->peer, 1), 0);
+        assert_true(stream_pending_output(f->stream) > 0);
+        while (n_all < sizeof(all)) {
+                n_all += take(f, all + n_all, sizeof(all) - n_all, &n_fds);
+                n_all_fds += n_fds;
+                (void)stream_flush(f->stream);
+        }
+        assert_int_equal(strlen(all), sizeof(text));
+        assert_int_equal(n_all_fds, 1);
+}
+
+/* Whoever reads descriptors finds nothing of the next message behind them, however much waited. */
+static void test_write_descriptors_alone(void **state) {
+        static char text[512 * 1024], all[sizeof(text) + 1];
+        Fixture *f = *state;
+        size_t n_all = 0, n_fds;
+
+        memset(text, 'x', sizeof(text));
+        assert_int_equal(stream_write(f->stream, text, sizeof(text), NULL, 0), 0);
+        assert_int_equal(stream_write(f->stream, "with", 4, &f->peer, 1), 0);
+        assert_int_equal(stream_write(f->stream, "plain", 5, NULL, 0), 0);
+        while (n_all < sizeof(all)) {
+                n_all += take(f, all + n_all, sizeof(all) - n_all, NULL);
+                (void)stream_flush(f->stream);
+        }
+        assert_int_equal(take(f, all, 64, &n_fds), 5);
+        assert_string_equal(all, "with");
+        assert_int_equal(n_fds, 1);
+        assert_int_equal(take(f, all, 64, &n_fds), 6);
+        assert_string_equal(all, "plain");
+        assert_int_equal(n_fds, 0);
+}
+
 /* Many small messages behind a large one leave in order, by few calls. */
 static void test_write_many(void **state) {
         static char large[512 * 1024];
@@ -141,6 +181,23 @@ static void test_write_full(void **state) {
         assert_true(stream_pending_output(f->stream) > 80000);
 }
 
+static int setup_tiny_output(void **state) {
+        return setup_with(state, 5000, true);
+}
+
+/* A single message above the bound, too. */
+static void test_write_full_at_once(void **state) {
+        static char text[10000];
+        Fixture *f = *state;
+        int r;
+
+        memset(text, 'x', sizeof(text));
+        for (size_t n = 0; (r = stream_write(f->stream, text, sizeof(text), NULL, 0)) == 0; n++)
+                assert_true(n < 1000);
+        assert_int_equal(r, STREAM_E_FULL);
+        assert_true(stream_pending_output(f->stream) <= 5000);
+}
+
 static void test_write_too_long(void **state) {
         Fixture *f = *state;
         char *text = malloc(STREAM_MESSAGE_MAX + 1);
@@ -183,7 +240,11 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_write),
                 TEST(test_write_queued),
+                TEST(test_write_descriptors_once),
+                TEST(test_write_descriptors_alone),
                 TEST(test_write_many),
+                cmocka_unit_test_setup_teardown(test_write_full_at_once, setup_tiny_output,
+                                                teardown),
                 cmocka_unit_test_setup_teardown(test_write_full, setup_small_output, teardown),
                 TEST(test_write_too_long),
                 TEST(test_write_peer_gone),

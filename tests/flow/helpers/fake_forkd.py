@@ -55,7 +55,7 @@ def main():
                 elif fault == 'descriptor':
                     kept.append(os.open('/dev/zero', os.O_RDONLY))
             method = json.loads(text)['method']
-            reply = {'pid': os.getpid(), 'servers': []} if method.endswith('.Status') else {}
+            reply = {'pid': os.getpid(), 'attached': 0, 'servers': []} if method.endswith('.Status') else {}
             stream.write(json.dumps({'parameters': reply}).encode() + b'\0')
 
 
