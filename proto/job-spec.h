@@ -2,7 +2,7 @@
 #pragma once
 
 /* The specification of a job: JSON on the wire and in files, this struct inside. Both directions stand
- * in job-spec.c and nowhere else. Fields are described in forkd-protocol(7). */
+ * in one table in job-spec.c. Fields are described in forkd-protocol(7). */
 
 #include "basic.h"
 

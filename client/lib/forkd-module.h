@@ -17,9 +17,10 @@ extern "C" {
 /* One running call of an entry; belongs to the host, valid while the entry runs. */
 typedef struct ForkdCall ForkdCall;
 
-/* Runs in a worker. arguments is a JSON object, borrowed. On success returns 0 and sets *ret_value to a new
- * reference of a JSON object (NULL: {}; another value becomes {"value": …}). A negative errno is an error of
- * the entry too (code "ENOENT" and so on, text strerror()); better is `return forkd_call_fail(call, "NotFound", "no such word");`. */
+/* Runs in a worker. arguments is a JSON object, borrowed. On success returns 0 and sets *ret_value
+ * to a new reference of a JSON object (NULL: {}; another value becomes {"value": …}). A negative
+ * errno is an error of the entry too (code "ENOENT" and so on, text strerror()); better is `return
+ * forkd_call_fail(call, "NotFound", "no such word");`. */
 typedef int (*ForkdFunction)(ForkdCall *call, json_t *arguments, json_t **ret_value);
 
 typedef struct ForkdEntry {
@@ -33,8 +34,8 @@ typedef struct ForkdModule {
         uint32_t abi; /* FORKD_MODULE_ABI */
         const char *name;
         /* Once, before any worker: load what workers shall share. 0 or a negative errno; what was
-         * missing it says on standard error, which is the host's log. May be NULL. Must not leave threads, and no open
-         * descriptor that it has not declared with forkd_module_keep_fd(). */
+         * missing it says on standard error, which is the host's log. May be NULL. Must not leave
+         * threads, and no open descriptor that it has not declared with forkd_module_keep_fd(). */
         int (*preload)(void);
         /* In each worker, before and after its calls. May be NULL. */
         int (*worker_start)(void);
@@ -45,8 +46,8 @@ typedef struct ForkdModule {
 /* Defined by the module: `const ForkdModule forkd_module = { … };` */
 extern const ForkdModule forkd_module;
 
-/* Ends the call with an error of the entry: code is a short word, text a sentence. Returns -ECANCELED, to be
- * passed on. */
+/* Ends the call with an error of the entry: code is a short word, text a sentence. Returns
+ * -ECANCELED, to be passed on. */
 int forkd_call_fail(ForkdCall *call, const char *code, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
 /* Tells the caller how far it is; value is borrowed. 0 or a negative errno. */

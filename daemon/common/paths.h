@@ -31,8 +31,9 @@ static inline void paths_freep(Paths **p) {
         paths_free(*p);
 }
 
-/* The path of one of our own programs ("forkd-spawner"): beside /proc/self/exe, then in libexecdir. Of
- * the build tree too, where programs are in sibling folders: FORKD_LIBEXEC_DIR is looked at first. */
+/* The path of one of our own programs ("forkd-spawner"): in $FORKD_LIBEXEC_DIR, beside /proc/self/exe, in
+ * the sibling folder of the build tree ("forkd-x" in x), then in libexecdir. -ENOENT when it is nowhere. */
 int paths_find_helper(const char *name, char **ret);
-/* mkdir -p for the last two components with mode, owned by us; -ENOTDIR, -EACCES … */
+/* mkdir -p for the last three components (~/.local/state/forkd) with mode, the last one owned by us;
+ * -ENOENT: more are missing, which is rather a mistyped path, -EPERM: it is somebody else's, -ENOTDIR … */
 int paths_make_directory(const char *path, unsigned mode);

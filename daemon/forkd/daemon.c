@@ -157,7 +157,6 @@ int daemon_reload(Daemon *d) {
                 }
                 config_free(d->config);
                 d->config = config;
-                daemon_trim_finished(d);
                 queue_wake(d->queue);
                 watch_event(d->watch, "reloaded", NULL, "the configuration was read again");
         }

@@ -84,7 +84,7 @@ int daemon_drain_text(const Daemon *d, char *ret, size_t size);
 void daemon_want_tidy(Daemon *d);
 /* There are output files whose sizes want watching. */
 void daemon_watch_output(Daemon *d);
-/* Forgets finished jobs beyond KeepFinished=. */
+/* Forgets finished jobs beyond KeepFinished=; the queue calls it once a turn. */
 void daemon_trim_finished(Daemon *d);
 /* Removes the job and its output. */
 void daemon_forget(Daemon *d, Job *job);

@@ -305,6 +305,8 @@ void job_finish(Job *job, Certificate *certificate) {
         certificate_add_output(certificate, job);
         if (retry_wanted(job, certificate) && retry_later(job)) {
                 certificate_free(certificate);
+                queue_wake(d->queue);
+                daemon_check_drained(d);
                 return;
         }
 
@@ -323,7 +325,6 @@ void job_finish(Job *job, Certificate *certificate) {
         else {
                 DL_APPEND(d->finished, job);
                 job->list = &d->finished;
-                daemon_trim_finished(d);
         }
         queue_wake(d->queue);
         daemon_check_drained(d);

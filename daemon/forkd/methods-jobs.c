@@ -152,6 +152,7 @@ int method_forget(Call *call, json_t *parameters, void *userdata) {
         if (ids.given == json_is_true(finished))
                 return call_invalid_parameter(call, "ids", "Forget needs either 'ids', or 'finished' as true");
 
+        queue_recheck(d->queue);
         if (!ids.given) {
                 DL_FOREACH_SAFE(d->finished, job, next)
                         if (peer->uid == job->owner.uid || (peer->uid == 0 && geteuid() == 0)) {

@@ -28,8 +28,6 @@ struct Queue {
         bool recheck;        /* a job has ended that parked ones may wait for */
 };
 
-static void recheck_parked(Queue *q);
-
 static int start_job(Job *job) {
         Daemon *d = job->daemon;
         Server *server;
@@ -46,7 +44,9 @@ static int start_job(Job *job) {
         }
         if (r == 0)
                 r = attempt_start(job, server);
-        if (r < 0 && !((r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -EAGAIN) && queue_retry(d->queue, job))) {
+        if ((r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -EAGAIN) && queue_retry(d->queue, job))
+                return SERVER_E_WAIT;
+        if (r < 0) {
                 log_warning_errno(r, "job %" PRIu64 ": cannot order its start", job->id);
                 job_finish_unstarted(job, RESULT_SERVER_FAILED, strerror(-r));
         }
@@ -66,7 +66,8 @@ static int on_wake(sd_event_source *source, void *userdata) {
         Job *job, *next;
 
         (void)source;
-        recheck_parked(q);
+        queue_recheck(q);
+        daemon_trim_finished(d);
         if (now_usec(CLOCK_BOOTTIME) < q->not_before)
                 return 0;
         DL_FOREACH_SAFE(q->attached, job, next)
@@ -222,6 +223,7 @@ static int on_start_at(sd_event_source *source, uint64_t usec, void *userdata) {
 static int park_check(Queue *q, Job *job) {
         uint64_t failed = 0;
         Dependency d = dependencies(job, &failed);
+        bool early = job->spec->start_at_usec > now_usec(CLOCK_REALTIME);
 
         if (d == DEPENDENCY_FAILED) {
                 char text[64];
@@ -232,14 +234,14 @@ static int park_check(Queue *q, Job *job) {
                 return 0;
         }
 
-        if (d == DEPENDENCY_OPEN || job->spec->start_at_usec > now_usec(CLOCK_REALTIME)) {
+        if (d == DEPENDENCY_OPEN || early) {
                 int r;
 
                 if (job->state != JOB_PARKED) {
                         job_set_state(job, JOB_PARKED);
                         queue_add(q, job);
                 }
-                if (job->timer || job->spec->start_at_usec <= now_usec(CLOCK_REALTIME))
+                if (job->timer || !early)
                         return 0;
                 r = sd_event_add_time(q->daemon->event, &job->timer, CLOCK_REALTIME, job->spec->start_at_usec, 1000,
                                       on_start_at, job);
@@ -264,7 +266,7 @@ void queue_job_finished(Queue *q, const Job *job) {
 
 /* Jobs may end here, and so end others that wait for them: later in the list, as they were submitted later, or in
  * the next round. Never by recursion: chains can be long. */
-static void recheck_parked(Queue *q) {
+void queue_recheck(Queue *q) {
         Job *job, *next;
 
         while (q->recheck) {
@@ -283,9 +285,15 @@ bool queue_retry(Queue *q, Job *job) {
 }
 
 void queue_return(Queue *q, Job *job, uint64_t delay_usec) {
+        Job *other;
+
         job_set_state(job, JOB_QUEUED);
         job->list = queue_list(q, job);
-        DL_PREPEND(*job->list, job);
+        /* several that come back keep their order */
+        DL_FOREACH(*job->list, other)
+                if (other->id > job->id)
+                        break;
+        DL_PREPEND_ELEM(*job->list, other, job);
         q->n_ready += !job->attached;
 
         if (delay_usec > 0) {

@@ -21,6 +21,9 @@ size_t queue_length(const Queue *q);
 int queue_accept(Queue *q, Job *job);
 /* A job has finished: wakes those that waited for it. */
 void queue_job_finished(Queue *q, const Job *job);
+/* Lets parked jobs look at those that have finished, which must be before these are forgotten. Not while a job is being
+ * finished. */
+void queue_recheck(Queue *q);
 /* Starts what may start, once at the end of this turn of the loop. */
 void queue_wake(Queue *q);
 /* A start was refused for lack of processes, descriptors or memory: true when the job is queued again, to be tried after a

@@ -182,7 +182,10 @@ static void keeper_count_failure(Keeper *k, int status) {
                 keeper_wait(k);
                 return;
         }
-        log_error("forkd ended before it was ready, %u in a row, giving up", k->n_failures);
+        if (status == FORKD_EXIT_USAGE)
+                log_error("forkd does not accept its options or its configuration, giving up");
+        else
+                log_error("forkd ended before it was ready, %u in a row, giving up", k->n_failures);
         keeper_tell(k, "", "forkd does not become ready");
         keeper_end(k, status);
 }

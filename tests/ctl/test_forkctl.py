@@ -222,6 +222,12 @@ def test_many_jobs_go_in_several_messages(ctl, fake):
     assert 10 < len(fake.asked) < 30
 
 
+def test_no_message_has_too_many_values(ctl, fake):
+    ctl("submit", "--file=-", input=(json.dumps({"command": ["a"] * 200}) + "\n") * 300)
+    assert sum(len(p["jobs"]) for _, p in fake.asked) == 300
+    assert all(len(p["jobs"]) * 202 < 16384 for _, p in fake.asked)
+
+
 def test_what_the_daemon_refuses(ctl, fake):
     from fake_forkd import Failure
 

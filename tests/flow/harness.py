@@ -36,7 +36,7 @@ class Programs:
         self.forkd = self.find('daemon/forkd/forkd')
         self.keeper = self.find('daemon/keeper/forkd-keeper')
         self.spawner = self.find('daemon/server/forkd-spawner')
-        self.forkctl = self.find('client/ctl/forkctl')
+        self.forkctl = self.find('client/forkctl')
         self.work = self.find('tests/flow/work')
         self.modules = ':'.join(os.path.join(build, d) for d in ('tests/flow', 'tests/modules', 'examples'))
         self.sanitized = bool(self.forkd) and b'__asan_init' in read_bytes(self.forkd)
@@ -170,16 +170,19 @@ class Daemon:
             os.close(fd)
         return process
 
-    def start(self):
+    def start(self, settled=True):
+        """Waits for READY=1 and, unless told otherwise, for all forkservers."""
         self.notify = Notify(os.path.join(self.directory, f'notify-{next(NUMBERS)}'))
         self.process = self.launch(self.notify)
         if not self.notify.wait('READY=1', READY_TIMEOUT, self.process.pid):
             raise NotReady(self.process.wait(), self.log())
-        return self.rebase()
+        return self.rebase(settled)
 
-    def rebase(self):
+    def rebase(self, settled=True):
         """From here on the end is compared with what the daemon is now: after a start, or a test's own damage."""
         self.pid = self.status()['pid']
+        if settled:
+            processes.eventually(lambda: all(s['state'] == 'ready' for s in self.status()['servers']))
         self.descriptors = self.count_descriptors()
         return self
 

@@ -7,6 +7,7 @@ import signal
 import pytest
 
 import processes
+import varlink
 
 SURVIVED = {signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH,
             signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
@@ -168,12 +169,19 @@ def test_workers_do_not_see_each_other(daemon):
 
 
 def test_unknown_entry(daemon):
-    import varlink
     for call in (lambda: daemon.run({'entry': 'nosuch'}), lambda: daemon.submit({'entry': 'nosuch'})):
         with pytest.raises(varlink.Error) as error:
             call()
-        assert error.value.name in ('NoSuchEntry', 'InvalidParameter')
+        assert error.value.name == 'NoSuchEntry'
         assert 'nosuch' in error.value.parameters.get('sentence', '')
+
+
+def test_unknown_entry_at_once(forkd):
+    """What forkd has preloaded it knows from the first moment, also while the twin is still on its way."""
+    daemon = forkd(start=False).start(settled=False)
+    with pytest.raises(varlink.Error) as error:
+        daemon.submit({'entry': 'nosuch'})
+    assert error.value.name == 'NoSuchEntry'
 
 
 @pytest.mark.parametrize('arguments,result,signal_', [

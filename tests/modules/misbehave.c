@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -126,13 +127,14 @@ static int close_channel(ForkdCall *call, json_t *arguments, json_t **ret_value)
         return 0;
 }
 
-/* Puts a file where the channel was. */
+/* Puts another socket where the channel was, whose other end nobody but we ourselves has. */
 static int replace_channel(ForkdCall *call, json_t *arguments, json_t **ret_value) {
-        int fd = open("/dev/null", O_WRONLY);
+        int pair[2];
 
         (void)call;
         (void)arguments;
-        dup2(fd, 3);
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0 || dup2(pair[0], 3) < 0)
+                return -errno;
         *ret_value = json_object();
         return 0;
 }
@@ -228,13 +230,13 @@ static int fork_child(ForkdCall *call, json_t *arguments, json_t **ret_value) {
         return 0;
 }
 
-/* The child returns from the entry too. */
+/* The child returns from the entry too, and first. */
 static int fork_return(ForkdCall *call, json_t *arguments, json_t **ret_value) {
         pid_t pid = fork();
 
         (void)call;
         (void)arguments;
-        if (pid < 0)
+        if (pid < 0 || (pid > 0 && waitpid(pid, NULL, 0) < 0))
                 return -errno;
         *ret_value = json_pack("{sb}", "child", pid == 0);
         return 0;
@@ -358,7 +360,8 @@ static const ForkdEntry entries[] = {
         { "segv", segv, "dies of SIGSEGV", "" },
         { "signal", signal_self, "sends itself a signal", "signal=N" },
         { "close-channel", close_channel, "closes its channel", "" },
-        { "replace-channel", replace_channel, "puts a file in the place of its channel", "" },
+        { "replace-channel", replace_channel, "puts another socket in the place of its channel",
+          "" },
         { "garbage", garbage, "writes no packet to its channel", "text=BYTES" },
         { "big", big, "returns many bytes", "bytes=N" },
         { "never", never, "never returns", "ignoreTerm=BOOL" },

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #define PATIENCE_MSEC 20000
@@ -22,6 +23,36 @@ int count_fds(void) {
                 n++;
         closedir(d);
         return n;
+}
+
+int make_cgroup(char **ret_path) {
+        static const char *const mounts[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/unified" };
+        char line[512], own[512] = "";
+        FILE *f = fopen("/proc/self/cgroup", "re");
+
+        while (fgets(line, sizeof(line), f))
+                if (strncmp(line, "0::/", 4) == 0)
+                        snprintf(own, sizeof(own), "%.*s", (int)strcspn(line + 3, "\n"), line + 3);
+        fclose(f);
+        for (size_t i = 0; own[0] && i < ELEMENTSOF(mounts); i++) {
+                char *path;
+
+                assert_true(asprintf(&path, "%s%s/forkd-test-%d", mounts[i], own, (int)getpid()) >
+                            0);
+                if (mkdir(path, 0755) == 0 && chdir(path) == 0) {
+                        bool unified = access("cgroup.procs", W_OK) == 0;
+
+                        assert_int_equal(chdir("/"), 0);
+                        if (unified) {
+                                *ret_path = path;
+                                return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+                        }
+                }
+                rmdir(path);
+                free(path);
+        }
+        *ret_path = NULL;
+        return -1;
 }
 
 void wait_readable(int fd) {

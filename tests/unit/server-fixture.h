@@ -58,6 +58,9 @@ void fixture_run(Fixture *f, const Order *order, Outcome *ret);
 json_t *plan_of_command(const char *argument, ...);
 /* Runs it with output to a pipe and returns what it wrote, to be freed. */
 char *fixture_output(Fixture *f, json_t *plan, Outcome *ret);
+/* A fresh cgroup below our own, as an O_PATH descriptor, with its path to rmdir() and free; -1 and
+ * NULL where there is no cgroup2 to write to. */
+int make_cgroup(char **ret_path);
 /* The number of open descriptors of this process. */
 int count_fds(void);
 /* Waits until poll() says that fd is readable. */

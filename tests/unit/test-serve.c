@@ -283,6 +283,12 @@ static void test_stdio_paths(void **state) {
         run(*state, plan, &o);
         assert_failed(&o, "stdout", ENXIO, fifo);
 
+        /* but the job itself may wait: its streams block, as from a shell */
+        free(text);
+        text = fixture_output(*state, plan_of_command("cat", "/proc/self/fdinfo/0", NULL), &o);
+        assert_exited(&o, 0);
+        assert_non_null(strstr(text, "flags:\t0100000\n"));
+
         unlink(file);
         unlink(fifo);
         rmdir(directory);
@@ -578,6 +584,28 @@ static void test_cgroup_refused(void **state) {
         assert_string_equal(o.code, "cgroup");
 }
 
+static void test_cgroup(void **state) {
+        _cleanup_(freep) char *path = NULL;
+        char name[64], script[256];
+        int fds[1] = { make_cgroup(&path) };
+        Outcome o;
+
+        if (fds[0] < 0)
+                skip();
+        snprintf(name, sizeof(name), "/forkd-test-%d", (int)getpid());
+        snprintf(script, sizeof(script), "grep -q '^0::.*%s$' /proc/self/cgroup", name);
+        fixture_run(*state,
+                    &(Order){ .id = 1,
+                              .plan = plan_of_command("/bin/sh", "-c", script, NULL),
+                              .fds = fds,
+                              .n_fds = 1,
+                              .cgroup = 1 },
+                    &o);
+        close(fds[0]);
+        assert_int_equal(rmdir(path), 0);
+        assert_exited(&o, 0);
+}
+
 static void test_started(void **state) {
         _cleanup_(packet_done) Packet p = PACKET_NULL;
         int p_in[2], token, pidfd;
@@ -771,6 +799,7 @@ int main(void) {
                 WITH_SERVER(test_token),
                 WITH_SERVER(test_bad_orders),
                 WITH_SERVER(test_cgroup_refused),
+                WITH_SERVER(test_cgroup),
                 WITH_SERVER(test_started),
                 WITH_SERVER(test_hello),
                 cmocka_unit_test(test_retire),

@@ -62,6 +62,21 @@ static void test_every_width(void **state) {
         }
 }
 
+static void test_no_blanks_at_the_end(void **state) {
+        const char *empty[] = { "1", "queued", NULL, NULL, NULL };
+        _cleanup_(table_freep) Table *t = NULL;
+        _cleanup_(freep) char *text = NULL;
+        size_t n;
+        FILE *f = open_memstream(&text, &n);
+
+        (void)state;
+        assert_int_equal(table_new(&t, columns, ELEMENTSOF(columns)), 0);
+        assert_int_equal(table_add(t, empty, NULL), 0);
+        table_print(t, f, SIZE_MAX, false);
+        fclose(f);
+        assert_string_equal(text, "ID  STATE   RESULT  COMMAND\n 1  queued\n");
+}
+
 static void test_narrow(void **state) {
         _cleanup_(freep) char *text = print(30, false, "a name");
 
@@ -131,10 +146,10 @@ static void test_fit(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_all_of_it),      cmocka_unit_test(test_every_width),
-                cmocka_unit_test(test_narrow),         cmocka_unit_test(test_colour),
-                cmocka_unit_test(test_escape),         cmocka_unit_test(test_fit),
-                cmocka_unit_test(test_terminal_width),
+                cmocka_unit_test(test_all_of_it), cmocka_unit_test(test_every_width),
+                cmocka_unit_test(test_narrow),    cmocka_unit_test(test_no_blanks_at_the_end),
+                cmocka_unit_test(test_colour),    cmocka_unit_test(test_escape),
+                cmocka_unit_test(test_fit),       cmocka_unit_test(test_terminal_width),
         };
 
         setenv("LC_ALL", "C.UTF-8", 1);

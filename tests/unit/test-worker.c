@@ -497,6 +497,36 @@ static void test_cgroup_refused(void **state) {
         assert_int_equal(o.status, ENOENT);
 }
 
+static void test_cgroup(void **state) {
+        Fixture *f = &((State *)*state)->fixture;
+        _cleanup_(freep) char *path = NULL;
+        char name[64];
+        int pair[2], fds[2];
+        json_t *value;
+        Answer a = { 0 };
+
+        fds[1] = make_cgroup(&path);
+        if (fds[1] < 0)
+                skip();
+        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+        fds[0] = pair[1];
+        close(fixture_order(
+                f,
+                &(Order){
+                        .id = 17, .plan = plan_of_entry(), .fds = fds, .n_fds = 2, .cgroup = 2 }));
+        close(fds[0]);
+        close(fds[1]);
+        entry_send(pair[0], "Call", json_pack("{ss}", "entry", "process"));
+        entry_receive(pair[0], &a);
+        value = answer_value(&a);
+        entry_finish(f, pair[0], &a);
+        assert_int_equal(rmdir(path), 0);
+        snprintf(name, sizeof(name), "/forkd-test-%d\n", (int)getpid());
+        assert_non_null(strstr(json_string_value(json_object_get(value, "cgroup")), name));
+        json_decref(value);
+        assert_end(&a, "exited", 0);
+}
+
 /* A worker that ends itself never: Started comes, and forkd ends it by its pidfd. */
 static void test_never(void **state) {
         Fixture *f = &((State *)*state)->fixture;
@@ -541,6 +571,7 @@ int main(void) {
                 WITH_SERVER(test_setup_fails),
                 WITH_SERVER(test_token_taken),
                 WITH_SERVER(test_cgroup_refused),
+                WITH_SERVER(test_cgroup),
                 WITH_SERVER(test_never),
         };
 
