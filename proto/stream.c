@@ -46,6 +46,7 @@ struct Stream {
         uint64_t taken;  /* bytes handed out since the beginning */
         uint64_t since;  /* of the unfinished message's first byte */
         Attached *attached, *attached_last;
+        bool whole_sends; /* each message of the peer is a send of its own */
 
         Output *output, *output_last;
         size_t n_output, output_max;
@@ -118,6 +119,10 @@ Stream *stream_free(Stream *s) {
         return NULL;
 }
 
+void stream_expect_whole_sends(Stream *s) {
+        s->whole_sends = true;
+}
+
 int stream_fd(const Stream *s) {
         return s->fd;
 }
@@ -168,19 +173,21 @@ static size_t message_take_fds(struct msghdr *m, int *fds) {
 }
 
 /* Linux delivers descriptors with the last bytes of a chunk: what was sent plain before them may be
- * in front. So they have an owner only when the chunk is no more than the head of one message. */
+ * in front. So they have an owner only when the chunk is no more than the head of one message; or when the
+ * sender is known to send each message by itself: then it is the last one that starts in the chunk. */
 static int stream_attach(Stream *s, size_t n, const int *fds, size_t n_fds) {
-        const char *chunk = s->input + s->end, *nul = memchr(chunk, 0, n);
+        const char *chunk = s->input + s->end, *nul = memrchr(chunk, 0, n - 1);
+        const char *head = nul ? nul + 1 : chunk;
         bool boundary = s->start == s->end || chunk[-1] == 0;
         Attached *a;
 
-        if (!boundary || (nul && nul != chunk + n - 1))
+        if ((!nul && !boundary) || (nul && !s->whole_sends))
                 return STREAM_E_DESCRIPTORS;
 
         a = malloc(sizeof(*a));
         if (!a)
                 return -ENOMEM;
-        *a = (Attached){ .position = s->taken + (s->end - s->start), .n_fds = n_fds };
+        *a = (Attached){ .position = s->taken + (size_t)(head - (s->input + s->start)), .n_fds = n_fds };
         memcpy(a->fds, fds, n_fds * sizeof(int));
 
         if (s->attached)

@@ -40,6 +40,9 @@ static inline void stream_freep(Stream **s) {
         stream_free(*s);
 }
 
+/* For clients: the peer is a Stream too, which sends each message by itself. Then descriptors may come with a chunk
+ * that has other messages in front, as with the last reply under more. */
+void stream_expect_whole_sends(Stream *s);
 int stream_fd(const Stream *s);
 /* Reads once what is there. 0: something came; else STREAM_E_AGAIN, _CLOSED, _DESCRIPTORS, or -errno
  * (-ENOBUFS: messages wait to be taken). Takes what came out by stream_next() before reading again. */

@@ -35,13 +35,17 @@ static int socket_connect(const char *path) {
 }
 
 static int connection_attach(Forkd *f, int fd) {
-        if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0) {
-                int r = -errno;
+        int r;
 
+        if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0) {
+                r = -errno;
                 close(fd);
                 return r;
         }
-        return stream_new(&f->stream, fd, OUTPUT_UNSENT_MAX, true);
+        r = stream_new(&f->stream, fd, OUTPUT_UNSENT_MAX, true);
+        if (r == 0)
+                stream_expect_whole_sends(f->stream);
+        return r;
 }
 
 int forkd_connect_fd(Forkd **ret, int fd) {

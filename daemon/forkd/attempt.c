@@ -376,9 +376,12 @@ void attempt_kill(Attempt *a) {
         if (a->job && a->phase != ATTEMPT_ORDERED && a->job->state != JOB_STOPPING)
                 job_set_state(a->job, JOB_STOPPING);
 
-        if (a->cgroup)
-                (void)cgroup_kill(a->cgroup);
-        else if (a->pid > 0)
+        if (a->cgroup) {
+                int r = cgroup_kill(a->cgroup);
+
+                if (r < 0)
+                        log_warning_errno(r, "job %" PRIu64 ": cannot kill its cgroup", a->job_id);
+        } else if (a->pid > 0)
                 left_behind_kill_session(a->pid, SIGKILL);
         else
                 a->pending_signals |= UINT64_C(1) << (SIGKILL - 1);

@@ -254,6 +254,7 @@ int daemon_new(Daemon **ret, DaemonOptions *options) {
         d->paths = steal(options->paths);
         d->config = steal(options->config);
         d->state = steal(options->state);
+        d->descriptors = options->descriptors;
         d->started_at = now_usec(CLOCK_REALTIME);
 
         r = daemon_open(d, options);

@@ -18,6 +18,7 @@
 #include "state-dir.h"
 #include "watch.h"
 
+#include <sys/resource.h>
 #include <systemd/sd-event.h>
 
 struct Daemon {
@@ -33,6 +34,8 @@ struct Daemon {
         ServerSet *servers;
         Queue *queue;
         Watch *watch;
+
+        struct rlimit descriptors; /* RLIMIT_NOFILE as we were started with: that of forkservers and jobs */
 
         Job *jobs;      /* all, by id */
         Job *jobs_keyed; /* those with a key */
@@ -61,6 +64,7 @@ typedef struct DaemonOptions {
         StateDir *state;     /* taken over */
         Server *twin;        /* taken over; NULL: no modules */
         int keeper_fd;       /* -1: no keeper */
+        struct rlimit descriptors; /* RLIMIT_NOFILE as forkd was started with; all 0: it was not raised */
 } DaemonOptions;
 
 /* Builds everything and listens. What is taken over is so in any case. */

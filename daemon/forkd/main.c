@@ -4,6 +4,7 @@
  * preloaded, and the twin is forked before there is a loop, a client or a job. */
 
 #include "daemon.h"
+#include "descriptor-limit.h"
 #include "log.h"
 #include "options.h"
 #include "twin.h"
@@ -35,19 +36,48 @@ static int keeper_descriptor(void) {
         return fd;
 }
 
-/* Signals are taken by the loop; what a parent ignored is no business of ours or of our jobs. */
-static void prepare_signals(void) {
-        sigset_t all;
+/* What a parent ignored or blocked is no business of ours or of our jobs. While modules are preloaded, a signal to stop
+ * ends us as it ends anybody. */
+static void reset_signals(void) {
+        sigset_t none;
 
         for (int signal = 1; signal <= SIGRTMAX; signal++)
                 if (signal != SIGKILL && signal != SIGSTOP)
                         (void)sigaction(signal, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
-        sigemptyset(&all);
-        sigaddset(&all, SIGTERM);
-        sigaddset(&all, SIGINT);
-        sigaddset(&all, SIGHUP);
-        (void)sigprocmask(SIG_SETMASK, &all, NULL);
+        sigemptyset(&none);
+        (void)sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* From now on they are taken by the loop. */
+static void block_signals(void) {
+        sigset_t loop;
+
+        sigemptyset(&loop);
+        sigaddset(&loop, SIGTERM);
+        sigaddset(&loop, SIGINT);
+        sigaddset(&loop, SIGHUP);
+        (void)sigprocmask(SIG_SETMASK, &loop, NULL);
         (void)signal(SIGPIPE, SIG_IGN);
+}
+
+static int compare_ints(const void *a, const void *b) {
+        return *(const int *)a - *(const int *)b;
+}
+
+/* Closes what nobody has declared: a shell or a parent left it open by mistake, and modules would be blamed for it. */
+static void close_strays(const int *known, size_t n_known) {
+        int keep[KNOWN_FDS_MAX + 1], from = 3;
+
+        memcpy(keep, known, n_known * sizeof(int));
+        keep[n_known++] = log_fd();
+        qsort(keep, n_known, sizeof(int), compare_ints);
+        for (size_t i = 0; i < n_known; i++) {
+                if (keep[i] > from)
+                        (void)close_range((unsigned)from, (unsigned)keep[i] - 1, 0);
+                if (keep[i] >= from)
+                        from = keep[i] + 1;
+        }
+        (void)close_range((unsigned)from, ~0U, 0);
 }
 
 static int open_state(const Paths *paths, StateDir **ret) {
@@ -77,6 +107,7 @@ static int run(const Options *options) {
         DaemonOptions d = { .keeper_fd = keeper_fd };
         StateDir *state = NULL;
 
+        close_strays(known, n_known);
         r = paths_new(&paths, options->mode, options->runtime, options->state, options->config);
         if (r < 0) {
                 log_error("no runtime directory is known (XDG_RUNTIME_DIR is not set): name one with --runtime=");
@@ -104,6 +135,10 @@ static int run(const Options *options) {
                 return config->warnings ? -EINVAL : 0;
         }
 
+        block_signals();
+        r = descriptor_limit_raise(&d.descriptors);
+        if (r < 0)
+                return log_error_errno(r, "cannot raise the limit of descriptors");
         d.paths = steal(paths);
         d.config = steal(config);
         d.state = state;
@@ -123,7 +158,7 @@ int main(int argc, char **argv) {
         log_open("forkd", options.debug ? LOG_DEBUG : LOG_INFO);
         if (options.twin)
                 return twin_main(options.twin);
-        prepare_signals();
+        reset_signals();
         r = run(&options);
         return r < 0 ? EXIT_FAILURE : r;
 }

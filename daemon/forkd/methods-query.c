@@ -248,6 +248,11 @@ int method_watch(Call *call, json_t *parameters, void *userdata) {
         if (refuse_unknown(call, parameters, known) || ids_read_refused(call, parameters, "ids", false, &ids) ||
             int_read_refused(call, parameters, "cursor", 1, INT64_MAX, &cursor))
                 return 0;
+        if (cursor > 0 && !watch_remembers(d->watch, (uint64_t)cursor))
+                return call_invalid_parameter(call, "cursor",
+                                              "changes since cursor %" PRId64 " are not known (any more): watch without a cursor "
+                                              "to begin with the present",
+                                              cursor);
         for (size_t i = 0; i < ids.n_ids; i++) {
                 if (!job_for_call(d, call, ids.ids[i]))
                         return 0;

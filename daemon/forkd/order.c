@@ -107,8 +107,8 @@ static void write_limits(JsonText *t, const JobSpec *spec) {
                 for (size_t k = 0; k < ELEMENTSOF(values); k++)
                         if (values[k] == UINT64_MAX)
                                 json_text_null(t, NULL);
-                        else
-                                json_text_int(t, NULL, (int64_t)values[k]);
+                        else /* JSON has integers of 63 bits, which no limit needs */
+                                json_text_int(t, NULL, values[k] > INT64_MAX ? INT64_MAX : (int64_t)values[k]);
                 json_text_close(t, ']');
         }
         json_text_close(t, '}');
@@ -182,6 +182,7 @@ void order_done(Order *order) {
 
 int order_write_call(JsonText *t, const Job *job) {
         const JobSpec *spec = job->spec;
+        uint64_t now = now_usec(CLOCK_BOOTTIME);
 
         json_text_open(t, NULL, '{');
         json_text_string(t, "method", "Call");
@@ -192,9 +193,8 @@ int order_write_call(JsonText *t, const Job *job) {
         else
                 json_text_raw(t, "arguments", spec->arguments ?: "{}",
                               spec->arguments ? spec->arguments_length : 2);
-        if (spec->timeout_usec != USEC_INFINITY)
-                json_text_int(t, "deadlineUSec",
-                              (int64_t)(now_usec(CLOCK_BOOTTIME) + spec->timeout_usec));
+        if (spec->timeout_usec <= INT64_MAX - now)
+                json_text_int(t, "deadlineUSec", (int64_t)(now + spec->timeout_usec));
         json_text_close(t, '}');
         json_text_close(t, '}');
         return json_text_finish(t);

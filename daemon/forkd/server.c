@@ -14,6 +14,7 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -394,6 +395,9 @@ int server_spawn(Server *s) {
         if (r < 0)
                 return r;
 
+        /* jobs get what we were started with, not what we raised ours to; no order has gone out yet */
+        if (s->daemon->descriptors.rlim_max > 0)
+                (void)prlimit(s->pid, RLIMIT_NOFILE, &s->daemon->descriptors, NULL);
         s->channel = steal_fd(&ours);
         s->state = SERVER_STARTING;
         return 0;

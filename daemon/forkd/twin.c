@@ -10,8 +10,10 @@
 #include "log.h"
 #include "module.h"
 #include "serve.h"
+#include "title.h"
 
 #include <stdnoreturn.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -88,6 +90,17 @@ static bool is_kept(const ModuleSet *set, int fd) {
         return false;
 }
 
+/* So that ps tells it from forkd. */
+static void twin_take_title(void) {
+        TitleArea *area;
+
+        (void)prctl(PR_SET_NAME, "forkd-twin");
+        if (title_area_new(&area) >= 0) {
+                title_set(area, "forkd: twin");
+                title_area_free(area);
+        }
+}
+
 static noreturn void twin_child(const ModuleSet *set, int channel, const int *known_fds, size_t n_known,
                                 uint64_t preload_usec) {
         ServeOptions options = {
@@ -103,6 +116,7 @@ static noreturn void twin_child(const ModuleSet *set, int channel, const int *kn
                 if (!is_kept(set, known_fds[i]))
                         close_fd(known_fds[i]);
         (void)setsid();
+        twin_take_title();
         _exit(serve(&options));
 }
 
@@ -146,6 +160,7 @@ int twin_start(char *const *names, const int *known_fds, size_t n_known, Server 
                 twin_child(set, theirs, known_fds, n_known, usec);
         }
 
+        modules_free(set); /* the list; the modules stay */
         s = server_new_twin(ours, pid, argv, usec);
         if (!s) {
                 strings_free(argv);
@@ -173,5 +188,6 @@ int twin_main(char *const *names) {
         if (r < 0)
                 return EXIT_FAILURE;
         options.modules = set;
+        twin_take_title();
         return serve(&options);
 }

@@ -208,6 +208,15 @@ void watch_job_changed(Watch *watch, const Job *job) {
                 watcher_tell(w, &t, job->id, job->owner.uid, job->state == JOB_FINISHED);
 }
 
+static uint64_t oldest_cursor(const Watch *w) {
+        return w->cursor > WATCH_RING ? w->cursor - WATCH_RING : 1;
+}
+
+/* One that is still to come is of a former daemon, which counted on its own. */
+bool watch_remembers(const Watch *w, uint64_t cursor) {
+        return cursor >= oldest_cursor(w) && cursor <= w->cursor;
+}
+
 enum {
         WATCHER_ANSWERED = 1, /* for good: it is freed */
 };
@@ -215,10 +224,9 @@ enum {
 /* What happened since cursor. */
 static int replay(Watch *watch, Watcher *w, uint64_t cursor) {
         _cleanup_(json_text_done) JsonText t = JSON_TEXT_NULL;
-        uint64_t oldest = watch->cursor > WATCH_RING ? watch->cursor - WATCH_RING : 1;
         size_t n_before = watch->n_watchers;
 
-        for (uint64_t c = cursor > oldest ? cursor : oldest; c < watch->cursor; c++) {
+        for (uint64_t c = cursor; c < watch->cursor; c++) {
                 const Change *change = &watch->ring[c % WATCH_RING];
 
                 if (write_change(&t, c + 1, change->job, change->state, job_find(watch->daemon, change->job)) < 0)
@@ -230,7 +238,7 @@ static int replay(Watch *watch, Watcher *w, uint64_t cursor) {
         return 0;
 }
 
-/* How the jobs named are at present; after a replay only of the ends that were too long ago for it. */
+/* How the jobs named are at present; after a replay only of the ends that were before its cursor. */
 static int tell_present(Watch *watch, Watcher *w, const uint64_t *ids, size_t n_ids, bool ends_only) {
         _cleanup_(json_text_done) JsonText t = JSON_TEXT_NULL;
 

@@ -14,8 +14,10 @@ typedef struct Watch Watch;
 int watch_new(Watch **ret, Daemon *daemon);
 Watch *watch_free(Watch *w);
 
-/* A call of Watch: keeps it until all ids (NULL: every job) are finished. has_cursor: resume. ids is
- * taken over. */
+/* Whether no change since this cursor is missing from the ring. */
+bool watch_remembers(const Watch *w, uint64_t cursor);
+/* A call of Watch: keeps it until all ids (NULL: every job) are finished. has_cursor: resume from one
+ * that is remembered. ids is taken over. */
 int watch_add(Watch *w, Call *call, uint64_t *ids, size_t n_ids, bool has_cursor, uint64_t cursor);
 int watch_subscribe(Watch *w, Call *call);
 size_t watch_count(const Watch *w);

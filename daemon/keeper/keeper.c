@@ -236,7 +236,9 @@ static void keeper_forkd_ended(Keeper *k, int code, int status) {
         forkd_process_close(&k->forkd);
         keeper_log_end(k, code, status);
 
-        if (k->state == KEEP_STOPPING || exit_status == 0)
+        if (k->state == KEEP_STOPPING && code == CLD_KILLED && (status == SIGTERM || status == SIGINT))
+                keeper_end(k, 0); /* told to stop before it served: what was wanted */
+        else if (k->state == KEEP_STOPPING || exit_status == 0)
                 keeper_end(k, exit_status);
         else if (k->state == KEEP_STARTING)
                 keeper_count_failure(k, exit_status);
@@ -282,6 +284,9 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *si,
                 if (signal != SIGHUP && k->state != KEEP_STOPPING) {
                         keeper_set_state(k, KEEP_STOPPING);
                         keeper_tell(k, "STOPPING=1\n", "stopping");
+                } else if (signal != SIGHUP && !k->forkd_stops) {
+                        k->signal_waits = signal;
+                        return 0;
                 }
                 forkd_process_signal(&k->forkd, signal);
                 return 0;

@@ -150,6 +150,10 @@ static void talk_record(Keeper *k, const KeeperRecord *record, int *fd) {
                 if (k->state == KEEP_STARTING || k->state == KEEP_SERVING)
                         keeper_set_state(k, KEEP_STOPPING);
                 keeper_tell(k, "STOPPING=1\n", record->text[0] != '\0' ? record->text : "stopping");
+                k->forkd_stops = true;
+                if (k->signal_waits > 0)
+                        forkd_process_signal(&k->forkd, k->signal_waits);
+                k->signal_waits = 0;
                 break;
         case KEEPER_RELOADING:
                 talk_reloading(k, record);

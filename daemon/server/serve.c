@@ -7,6 +7,8 @@
 
 #include "serve.h"
 
+#include "descriptor-limit.h"
+
 #include "forked.h"
 #include "outbox.h"
 #include "process-id.h"
@@ -30,6 +32,7 @@ typedef struct Server {
         Forked *attempts;  /* table */
         Forked *unstarted; /* list: Started is due */
         bool reset_oom_score;
+        struct rlimit descriptors; /* RLIMIT_NOFILE as we were started with: that of workers */
         bool retired;
 } Server;
 
@@ -167,12 +170,23 @@ static int server_watch(Server *s, const ForkedKey *key, Launched *launched) {
         return 0;
 }
 
+static void plan_default_descriptors(Plan *plan, const struct rlimit *limit) {
+        for (size_t i = 0; i < plan->n_limits; i++)
+                if (plan->limits[i].resource == RLIMIT_NOFILE)
+                        return;
+        plan->limits[plan->n_limits++] = (PlanLimit){
+                .resource = RLIMIT_NOFILE,
+                .limit = { .rlim_cur = limit->rlim_cur, .rlim_max = limit->rlim_max },
+        };
+}
+
 static int server_launch(Server *s, const ForkedKey *key, Plan *plan) {
         Launched launched = LAUNCHED_NULL;
         ChildReport failure;
         int r;
 
         plan->reset_oom_score = s->reset_oom_score;
+        plan_default_descriptors(plan, &s->descriptors);
         if (plan->argv)
                 r = launch_command(s->launcher, plan, &launched, &failure);
         else {
@@ -455,6 +469,9 @@ static int server_init(Server *s, const ServeOptions *options) {
 
         *s = (Server){ .options = options, .epoll = -1, .reset_oom_score = oom_score_is_set() };
 
+        r = descriptor_limit_raise(&s->descriptors);
+        if (r < 0)
+                return r;
         flags = fcntl(options->channel, F_GETFL);
         if (flags < 0 || fcntl(options->channel, F_SETFL, flags | O_NONBLOCK) < 0 ||
             fcntl(options->channel, F_SETFD, FD_CLOEXEC) < 0)

@@ -17,7 +17,7 @@ class Forkctl:
     def __init__(self, programs, daemon, directory):
         self.program = programs.forkctl
         self.directory = directory
-        self.environment = {'PATH': os.environ.get('PATH', '/usr/bin:/bin'), 'FORKD_ADDRESS': daemon.address,
+        self.environment = {'PATH': '/usr/local/bin:/usr/bin:/bin', 'FORKD_ADDRESS': daemon.address,
                             'LANG': 'C.UTF-8', 'HOME': directory, 'OWN': 'forkctl',
                             'ASAN_OPTIONS': daemon.environment['ASAN_OPTIONS']}
 

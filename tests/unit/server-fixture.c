@@ -211,3 +211,40 @@ char *fixture_output(Fixture *f, json_t *plan, Outcome *ret) {
         close(token);
         return text;
 }
+
+int fixture_setup(void **state) {
+        Fixture *f = calloc(1, sizeof(Fixture));
+        Packet p = PACKET_NULL;
+
+        fixture_start(f, "spawner", NULL);
+        fixture_receive(f, &p);
+        assert_string_equal(p.method, "Ready");
+        packet_done(&p);
+        *state = f;
+        return 0;
+}
+
+int fixture_teardown(void **state) {
+        Fixture *f = *state;
+        int r = fixture_end(f);
+
+        free(f);
+        return r;
+}
+
+void fixture_run_plan(Fixture *f, json_t *plan, Outcome *ret) {
+        fixture_run(f, &(Order){ .id = 1, .plan = plan }, ret);
+}
+
+void outcome_assert_exited(const Outcome *o, int status) {
+        assert_false(o->failed);
+        assert_string_equal(o->code, "exited");
+        assert_int_equal(o->status, status);
+}
+
+void outcome_assert_failed(const Outcome *o, const char *stage, int error, const char *text) {
+        assert_true(o->failed);
+        assert_string_equal(o->code, stage);
+        assert_int_equal(o->status, error);
+        assert_string_equal(o->text, text);
+}

@@ -54,6 +54,12 @@ void fixture_acknowledge(Fixture *f, uint64_t id);
 void fixture_outcome(Fixture *f, uint64_t id, Outcome *ret);
 /* All of it: order, outcome, acknowledge. */
 void fixture_run(Fixture *f, const Order *order, Outcome *ret);
+void fixture_run_plan(Fixture *f, json_t *plan, Outcome *ret);
+void outcome_assert_exited(const Outcome *o, int status);
+void outcome_assert_failed(const Outcome *o, const char *stage, int error, const char *text);
+/* For cmocka: a forkserver without modules, whose Ready has been read; *state is its Fixture. */
+int fixture_setup(void **state);
+int fixture_teardown(void **state);
 /* A plan of a command with an empty environment in "/", its streams /dev/null. */
 json_t *plan_of_command(const char *argument, ...);
 /* Runs it with output to a pipe and returns what it wrote, to be freed. */

@@ -349,6 +349,38 @@ static void test_descriptors_left(void **state) {
         assert_int_equal(count_fds(), f->n_fds_before + 2 + 10);
 }
 
+/* What clients expect: replies in front of the one that brings descriptors. */
+static void test_descriptors_of_the_last(void **state) {
+        Fixture *f = *state;
+        StreamMessage m = STREAM_MESSAGE_NULL;
+
+        stream_expect_whole_sends(f->stream);
+        assert_int_equal(write(f->peer, "one\0two\0", 8), 8);
+        assert_int_equal(send_fds(f->peer, "three\0", 6, &f->peer, 1), 6);
+        assert_int_equal(stream_read(f->stream), 0);
+        for (int i = 0; i < 3; i++) {
+                assert_int_equal(stream_next(f->stream, &m), 0);
+                assert_string_equal(m.text, i == 0 ? "one" : i == 1 ? "two" : "three");
+                assert_int_equal(m.n_fds, i == 2);
+                stream_message_done(&m);
+        }
+
+        /* half a message in front of it, and half of it */
+        assert_int_equal(write(f->peer, "fo", 2), 2);
+        assert_int_equal(stream_read(f->stream), 0);
+        assert_int_equal(write(f->peer, "ur\0", 3), 3);
+        assert_int_equal(send_fds(f->peer, "fi", 2, &f->peer, 1), 2);
+        assert_int_equal(stream_read(f->stream), 0);
+        assert_int_equal(write(f->peer, "ve\0", 3), 3);
+        assert_int_equal(stream_read(f->stream), 0);
+        for (int i = 0; i < 2; i++) {
+                assert_int_equal(stream_next(f->stream, &m), 0);
+                assert_string_equal(m.text, i == 0 ? "four" : "five");
+                assert_int_equal(m.n_fds, i);
+                stream_message_done(&m);
+        }
+}
+
 static void test_descriptors_not_taken(void **state) {
         Fixture *f = *state;
         ssize_t n = send_fds(f->peer, "x\0", 2, &f->peer, 1);
@@ -402,6 +434,7 @@ int main(void) {
                 TEST(test_descriptors_of_several),
                 TEST(test_descriptors_of_one_and_a_half),
                 TEST(test_descriptors_left),
+                TEST(test_descriptors_of_the_last),
                 cmocka_unit_test_setup_teardown(test_descriptors_not_taken, setup_no_descriptors,
                                                 teardown),
                 cmocka_unit_test(test_descriptors_not_taken_early),

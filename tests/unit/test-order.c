@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/* daemon/forkd/order.h: from a job to the packets of forkd-server(7). */
+
+#include "order.h"
+
+#include "attempt.h"
+
+#include <jansson.h>
+#include <pwd.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <sys/resource.h>
+
+#include <cmocka.h>
+
+/* Descriptors that are only numbers here. */
+enum {
+        FD_TOKEN = 1001,
+        FD_STDIN,
+        FD_STDOUT,
+        FD_STDERR,
+        FD_OUT,
+        FD_ERR,
+        FD_CHANNEL,
+        FD_ARGUMENTS,
+};
+
+typedef struct Made {
+        Job job;
+        Attempt attempt;
+        Order order;
+        json_t *parameters; /* of the Fork, owned */
+        json_t *plan;       /* borrowed from it */
+} Made;
+
+/* text is JSON with ' for ". */
+static JobSpec *spec_of(const char *text) {
+        JobSpecError error = { 0 };
+        char *copy = strdup(text);
+        JobSpec *spec = NULL;
+        json_t *json;
+
+        for (char *p = copy; *p; p++)
+                if (*p == '\'')
+                        *p = '"';
+        json = json_loads(copy, 0, NULL);
+        if (!json || job_spec_parse(json, NULL, 0, 16, &spec, &error) != 0)
+                fail_msg("%s: %s: %s", text, error.field, error.sentence);
+        json_decref(json);
+        free(copy);
+        return spec;
+}
+
+static void make_job(Made *m, const char *text) {
+        memset(m, 0, sizeof(*m));
+        m->order = ORDER_NULL;
+        m->job = (Job){
+                .id = 17,
+                .spec = spec_of(text),
+                .owner = { .uid = getuid(), .gid = getgid() },
+                .fds = { -1, -1, -1 },
+                .arguments_fd = -1,
+                .outputs = { OUTPUT_NULL, OUTPUT_NULL },
+        };
+        m->attempt = (Attempt){ .number = 3, .token = FD_TOKEN, .channel = -1 };
+}
+
+/* Writes the order and parses it. */
+static void make_order(Made *m, int channel) {
+        json_error_t error;
+        json_t *packet;
+
+        assert_int_equal(order_write(&m->order, &m->job, &m->attempt, channel), 0);
+        packet = json_loadb(m->order.text.text, m->order.text.length, JSON_REJECT_DUPLICATES,
+                            &error);
+        if (!packet)
+                fail_msg("%s: %s", error.text, m->order.text.text);
+        assert_int_equal(json_object_size(packet), 2);
+        assert_string_equal(json_string_value(json_object_get(packet, "method")), "Fork");
+        m->parameters = json_incref(json_object_get(packet, "parameters"));
+        m->plan = json_object_get(m->parameters, "plan");
+        assert_true(json_is_object(m->plan));
+        assert_true(m->order.n_fds <= ORDER_DESCRIPTORS_MAX);
+        json_decref(packet);
+}
+
+static void made_done(Made *m) {
+        json_decref(m->parameters);
+        order_done(&m->order);
+        job_spec_free(m->job.spec);
+}
+
+static void make(Made *m, const char *text) {
+        make_job(m, text);
+        make_order(m, -1);
+}
+
+/* The descriptor that an index means. */
+static int fd_of(const Made *m, const json_t *index) {
+        assert_true(json_is_integer(index));
+        assert_in_range(json_integer_value(index), 0, m->order.n_fds - 1);
+        return m->order.fds[json_integer_value(index)];
+}
+
+/* value is this JSON, with ' for ". */
+static void check(const json_t *value, const char *expected) {
+        char *copy = strdup(expected), *text;
+        json_t *json;
+
+        for (char *p = copy; *p; p++)
+                if (*p == '\'')
+                        *p = '"';
+        json = json_loads(copy, JSON_DECODE_ANY, NULL);
+        assert_non_null(json);
+        text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+        if (!json_equal(json, value))
+                fail_msg("%s is not %s", text ? text : "nothing", copy);
+        free(text);
+        free(copy);
+        json_decref(json);
+}
+
+static void test_command(void **state) {
+        Made m;
+
+        (void)state;
+        make(&m, "{'command':['/bin/echo','a b','','\xc3\xa4\\n']}");
+        assert_int_equal(json_integer_value(json_object_get(m.parameters, "id")), 17);
+        assert_int_equal(json_integer_value(json_object_get(m.parameters, "attempt")), 3);
+        assert_int_equal(fd_of(&m, json_object_get(m.parameters, "token")), FD_TOKEN);
+        assert_null(json_object_get(m.parameters, "cgroup"));
+        check(json_object_get(m.plan, "command"), "['/bin/echo','a b','','\xc3\xa4\\n']");
+        check(json_object_get(m.plan, "directory"), "'/'");
+        check(json_object_get(m.plan, "umask"), "18");
+        check(json_object_get(m.plan, "stdio"), "[null,null,null]");
+        /* what was not said is not ordered */
+        for (size_t i = 0; i < 7; i++) {
+                static const char *const absent[] = { "entry",    "channel", "limits", "nice",
+                                                      "affinity", "title",   "uid" };
+
+                if (i < 6 || getuid() == 0)
+                        assert_null(json_object_get(m.plan, absent[i]));
+        }
+        assert_int_equal(m.order.n_fds, 1);
+        made_done(&m);
+}
+
+static void test_everything_of_a_command(void **state) {
+        Made m;
+
+        (void)state;
+        make(&m,
+             "{'command':['x'],'directory':'/a b','umask':63,'nice':-5,'affinity':[0,2,1023],"
+             "'environment':{'A':'1','B':'','LISTEN_FDS':'3','NOTIFY_SOCKET':'/n','FORKD_CHANNEL':'3'},"
+             "'limits':{'LimitNOFILE':'10:20','LimitCORE':0,'LimitCPU':'infinity','LimitNPROC':'5:infinity'}}");
+        check(json_object_get(m.plan, "directory"), "'/a b'");
+        check(json_object_get(m.plan, "umask"), "63");
+        check(json_object_get(m.plan, "nice"), "-5");
+        check(json_object_get(m.plan, "affinity"), "[0,2,1023]");
+        check(json_object_get(m.plan, "environment"), "['A=1','B=']");
+        check(json_object_get(m.plan, "limits"),
+              "{'LimitNOFILE':[10,20],'LimitCORE':[0,0],'LimitCPU':[null,null],"
+              "'LimitNPROC':[5,null]}");
+        made_done(&m);
+}
+
+static void test_nice_and_umask_of_zero(void **state) {
+        Made m;
+
+        (void)state;
+        make(&m, "{'command':['x'],'nice':0,'umask':0,'environment':{}}");
+        check(json_object_get(m.plan, "nice"), "0");
+        check(json_object_get(m.plan, "umask"), "0");
+        check(json_object_get(m.plan, "environment"), "[]");
+        made_done(&m);
+}
+
+/* ---- streams, and which descriptor is which */
+
+static void test_output_files(void **state) {
+        Made m;
+
+        (void)state;
+        make_job(&m, "{'command':['x'],'stderr':'file'}");
+        m.job.outputs[0].fd = FD_OUT;
+        m.job.outputs[1].fd = FD_ERR;
+        make_order(&m, -1);
+        assert_true(json_is_null(json_array_get(json_object_get(m.plan, "stdio"), 0)));
+        assert_int_equal(fd_of(&m, json_array_get(json_object_get(m.plan, "stdio"), 1)), FD_OUT);
+        assert_int_equal(fd_of(&m, json_array_get(json_object_get(m.plan, "stdio"), 2)), FD_ERR);
+        assert_int_equal(m.order.n_fds, 3);
+        made_done(&m);
+}
+
+static void test_paths(void **state) {
+        Made m;
+
+        (void)state;
+        make(&m,
+             "{'command':['x'],'stdin':{'path':'/in'},'stdout':{'path':'/o\\\"ut','append':true},'stderr':'stdout'}");
+        check(json_object_get(m.plan, "stdio"),
+              "[{'path':'/in','append':false},{'path':'/o\\\"ut','append':true},'stdout']");
+        assert_int_equal(m.order.n_fds, 1);
+        made_done(&m);
+}
+
+static void test_descriptors(void **state) {
+        const json_t *stdio;
+        Made m;
+
+        (void)state;
+        /* the indexes of the call are not those of the order */
+        make_job(
+                &m,
+                "{'command':['x'],'stdin':{'descriptor':5},'stdout':{'descriptor':2},'stderr':{'descriptor':2}}");
+        m.job.attached = true;
+        m.job.fds[0] = FD_STDIN;
+        m.job.fds[1] = FD_STDOUT;
+        m.job.fds[2] = FD_STDERR;
+        make_order(&m, -1);
+        stdio = json_object_get(m.plan, "stdio");
+        assert_int_equal(fd_of(&m, json_array_get(stdio, 0)), FD_STDIN);
+        assert_int_equal(fd_of(&m, json_array_get(stdio, 1)), FD_STDOUT);
+        assert_int_equal(fd_of(&m, json_array_get(stdio, 2)), FD_STDERR);
+        assert_int_equal(fd_of(&m, json_object_get(m.parameters, "token")), FD_TOKEN);
+        assert_int_equal(m.order.n_fds, 4);
+        made_done(&m);
+
+        make_job(&m, "{'command':['x'],'stdin':'null','stdout':'null','stderr':{'descriptor':0}}");
+        m.job.fds[2] = FD_STDERR;
+        make_order(&m, -1);
+        stdio = json_object_get(m.plan, "stdio");
+        assert_true(json_is_null(json_array_get(stdio, 0)));
+        assert_true(json_is_null(json_array_get(stdio, 1)));
+        assert_int_equal(fd_of(&m, json_array_get(stdio, 2)), FD_STDERR);
+        made_done(&m);
+}
+
+/* ---- who it runs as */
+
+static json_int_t integer(const json_t *object, const char *name) {
+        const json_t *value = json_object_get(object, name);
+
+        assert_true(json_is_integer(value));
+        return json_integer_value(value);
+}
+
+static bool environment_has(const json_t *plan, const char *variable) {
+        const json_t *environment = json_object_get(plan, "environment");
+
+        for (size_t i = 0; i < json_array_size(environment); i++)
+                if (streq(json_string_value(json_array_get(environment, i)), variable))
+                        return true;
+        return false;
+}
+
+static void test_owner(void **state) {
+        gid_t groups[] = { 5, 4711 };
+        Made m;
+
+        (void)state;
+        make_job(&m, "{'command':['x']}");
+        m.job.owner = (Owner){ .uid = 54321, .gid = 54322, .groups = groups, .n_groups = 2 };
+        make_order(&m, -1);
+        if (geteuid() == 0) {
+                assert_int_equal(integer(m.plan, "uid"), 54321);
+                assert_int_equal(integer(m.plan, "gid"), 54322);
+                check(json_object_get(m.plan, "groups"), "[5,4711]");
+                assert_true(environment_has(m.plan, "HOME=/"));
+        } else /* it can become nobody else */
+                assert_null(json_object_get(m.plan, "uid"));
+        made_done(&m);
+
+        /* a peer without further groups has none, and does not keep forkd's */
+        make_job(&m, "{'command':['x']}");
+        m.job.owner = (Owner){ .uid = UINT32_MAX - 1, .gid = UINT32_MAX - 1 };
+        make_order(&m, -1);
+        if (geteuid() == 0) {
+                assert_int_equal(integer(m.plan, "uid"), UINT32_MAX - 1);
+                check(json_object_get(m.plan, "groups"), "[]");
+        }
+        made_done(&m);
+}
+
+static void test_named_user(void **state) {
+        const struct passwd *daemon_user = getpwnam("daemon");
+        char home[256];
+        Made m;
+
+        (void)state;
+        assert_non_null(daemon_user);
+        snprintf(home, sizeof(home), "HOME=%s", daemon_user->pw_dir);
+        make_job(&m, "{'command':['x'],'user':'daemon'}");
+        if (geteuid() == 0) {
+                make_order(&m, -1);
+                assert_int_equal(integer(m.plan, "uid"), daemon_user->pw_uid);
+                assert_int_equal(integer(m.plan, "gid"), daemon_user->pw_gid);
+                assert_true(json_array_size(json_object_get(m.plan, "groups")) >= 1);
+                assert_true(environment_has(m.plan, home));
+                assert_true(environment_has(m.plan, "USER=daemon"));
+        }
+        made_done(&m);
+
+        /* who has gone since it was accepted */
+        make_job(&m, "{'command':['x'],'user':'no-such-user-here'}");
+        if (geteuid() == 0)
+                assert_int_equal(order_write(&m.order, &m.job, &m.attempt, -1), -ESRCH);
+        made_done(&m);
+}
+
+/* ---- entries */
+
+static void test_entry(void **state) {
+        Made m;
+
+        (void)state;
+        make_job(&m, "{'entry':'check','arguments':{'text':'x'},'stdout':{'path':'/o'}}");
+        m.job.owner.uid = 54321; /* root's forkd: an entry runs as forkd all the same */
+        make_order(&m, FD_CHANNEL);
+        assert_true(json_is_true(json_object_get(m.plan, "entry")));
+        assert_int_equal(fd_of(&m, json_object_get(m.plan, "channel")), FD_CHANNEL);
+        assert_int_equal(fd_of(&m, json_object_get(m.parameters, "token")), FD_TOKEN);
+        assert_int_equal(m.order.n_fds, 2);
+        check(json_object_get(m.plan, "title"), "'forkd: twin job 17 check'");
+        assert_null(json_object_get(m.plan, "command"));
+        assert_null(json_object_get(m.plan, "uid"));
+        made_done(&m);
+}
+
+/* The Call of the job, parsed. */
+static json_t *call_of(const Made *m) {
+        _cleanup_(json_text_done) JsonText t = JSON_TEXT_NULL;
+        json_t *packet, *parameters;
+
+        assert_int_equal(order_write_call(&t, &m->job), 0);
+        packet = json_loadb(t.text, t.length, JSON_REJECT_DUPLICATES, NULL);
+        assert_non_null(packet);
+        assert_string_equal(json_string_value(json_object_get(packet, "method")), "Call");
+        parameters = json_incref(json_object_get(packet, "parameters"));
+        json_decref(packet);
+        return parameters;
+}
+
+static void test_call(void **state) {
+        json_t *call;
+        Made m;
+
+        (void)state;
+        make_job(&m, "{'entry':'check','arguments':{'text':'\xc3\xa4\\u0001','n':[1,{}]}}");
+        call = call_of(&m);
+        check(call, "{'entry':'check','arguments':{'text':'\xc3\xa4\\u0001','n':[1,{}]}}");
+        json_decref(call);
+        made_done(&m);
+
+        make_job(&m, "{'entry':'check'}");
+        call = call_of(&m);
+        check(call, "{'entry':'check','arguments':{}}");
+        json_decref(call);
+        made_done(&m);
+
+        make_job(&m, "{'entry':'check','argumentsDescriptor':1}");
+        m.job.arguments_fd = FD_ARGUMENTS; /* the only one that goes with the Call */
+        call = call_of(&m);
+        check(call, "{'entry':'check','argumentsDescriptor':0}");
+        json_decref(call);
+        made_done(&m);
+}
+
+static void test_deadline(void **state) {
+        uint64_t before = now_usec(CLOCK_BOOTTIME);
+        json_t *call;
+        Made m;
+
+        (void)state;
+        make_job(&m, "{'entry':'check','timeoutUSec':1000000}");
+        call = call_of(&m);
+        assert_in_range(integer(call, "deadlineUSec"), before + 1000000,
+                        now_usec(CLOCK_BOOTTIME) + 1000000);
+        json_decref(call);
+        made_done(&m);
+
+        /* the longest that may be asked for ends after now */
+        make_job(&m, "{'entry':'check','timeoutUSec':9223372036854775807}");
+        call = call_of(&m);
+        assert_true(!json_object_get(call, "deadlineUSec") ||
+                    integer(call, "deadlineUSec") > (json_int_t)before);
+        json_decref(call);
+        made_done(&m);
+}
+
+/* Limits are 64 bits wide, and packets carry integers of 63. */
+static void test_large_limit(void **state) {
+        const json_t *limit;
+        Made m;
+
+        (void)state;
+        make(&m,
+             "{'command':['x'],'limits':{'LimitFSIZE':'9223372036854775807:18446744073709551614'}}");
+        limit = json_object_get(json_object_get(m.plan, "limits"), "LimitFSIZE");
+        assert_int_equal(json_integer_value(json_array_get(limit, 0)), INT64_MAX);
+        /* more than that is as good as none, and not a negative number */
+        assert_true(json_is_null(json_array_get(limit, 1)) ||
+                    json_integer_value(json_array_get(limit, 1)) > 0);
+        made_done(&m);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_command),
+                cmocka_unit_test(test_everything_of_a_command),
+                cmocka_unit_test(test_nice_and_umask_of_zero),
+                cmocka_unit_test(test_output_files),
+                cmocka_unit_test(test_paths),
+                cmocka_unit_test(test_descriptors),
+                cmocka_unit_test(test_owner),
+                cmocka_unit_test(test_named_user),
+                cmocka_unit_test(test_entry),
+                cmocka_unit_test(test_call),
+                cmocka_unit_test(test_deadline),
+                cmocka_unit_test(test_large_limit),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
