@@ -190,7 +190,10 @@ static void test_signals_are_passed_on(void **state) {
         kill(f->keeper, SIGTERM);
         expect(f, "signal 15");
         expect_notify(f, "STOPPING=1");
-        kill(f->keeper, SIGTERM); /* at once, this time */
+        kill(f->keeper, SIGTERM); /* at once, this time: but not before the first one was taken, */
+        say(f, "status y");       /* or the two would merge */
+        expect_notify(f, "STATUS=y");
+        say(f, "stopping x");
         expect(f, "signal 15");
         kill(f->keeper, SIGINT);
         expect(f, "signal 2");
