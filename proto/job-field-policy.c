@@ -64,6 +64,9 @@ int field_parse_after(FieldParse *p, const Field *field, const json_t *value) {
                 return field_invalid(p, field->name,
                                      "after names %zu jobs, and may name at most %d", n,
                                      JOB_AFTER_MAX);
+        p->spec->after = calloc(n + 1, sizeof(JobAfter));
+        if (!p->spec->after)
+                return -ENOMEM;
         for (size_t i = 0; i < n; i++) {
                 r = parse_after_element(p, i, json_array_get(value, i));
                 if (r != 0)

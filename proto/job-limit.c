@@ -19,7 +19,7 @@ static const char *const limit_names[RLIM_NLIMITS + 1] = {
         [RLIMIT_RTPRIO] = "LimitRTPRIO",     [RLIMIT_RTTIME] = "LimitRTTIME",
 };
 
-_Static_assert(RLIM_NLIMITS == JOB_LIMITS_MAX, "every resource limit has a slot and a name");
+_Static_assert(RLIM_NLIMITS == 16, "every resource limit has a name");
 _Static_assert(RLIM_INFINITY == UINT64_MAX, "infinity needs no translation");
 
 /* What bounds a cgroup and not a process: known by name so that the refusal can say why. */
@@ -134,6 +134,9 @@ int field_parse_limits(FieldParse *p, const Field *field, const json_t *value) {
                 return field_invalid(p, field->name,
                                      "limits must be an object, {\"LimitNOFILE\": 1024}");
 
+        p->spec->limits = calloc(json_object_size(value) + 1, sizeof(JobLimit));
+        if (!p->spec->limits)
+                return -ENOMEM;
         json_object_foreach ((json_t *)value, key, element) {
                 JobLimit *limit = &p->spec->limits[p->spec->n_limits];
                 char path[256];

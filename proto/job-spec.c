@@ -235,6 +235,8 @@ JobSpec *job_spec_free(JobSpec *spec) {
         free(spec->user);
         free(spec->directory);
         free(spec->affinity);
+        free(spec->after);
+        free(spec->limits);
         free(spec);
         return NULL;
 }

@@ -41,7 +41,6 @@ typedef struct JobLimit {
         uint64_t soft, hard; /* UINT64_MAX: infinity */
 } JobLimit;
 
-#define JOB_LIMITS_MAX 16
 #define JOB_AFTER_MAX  64
 #define JOB_NICE_UNSET INT32_MAX
 
@@ -75,14 +74,14 @@ typedef struct JobSpec {
         int arguments_descriptor; /* -1: none */
         char *key, *name, *queue, *user;
         int priority; /* -20 … 19 */
-        JobAfter after[JOB_AFTER_MAX];
+        JobAfter *after; /* owned, at most JOB_AFTER_MAX */
         size_t n_after;
         uint64_t start_at_usec; /* CLOCK_REALTIME; 0: now */
         char **environment;     /* "NAME=value", NULL-terminated; NULL: was absent */
         char *directory;        /* NULL: "/" */
         int umask;              /* -1: 0022 */
         JobStdio stdio[3];
-        JobLimit limits[JOB_LIMITS_MAX];
+        JobLimit *limits; /* owned, each resource at most once */
         size_t n_limits;
         int nice;          /* JOB_NICE_UNSET */
         int *affinity;     /* CPU numbers */
