@@ -8,7 +8,9 @@
 #include "attempt.h"
 #include "daemon.h"
 #include "keeper-channel.h"
+#include "left-behind.h"
 #include "log.h"
+#include "process-id.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -31,6 +33,7 @@ struct KeeperLink {
         int fd;
         pid_t pid;
         unsigned start;
+        uint64_t our_start_time; /* as process-id.h has it */
         uint64_t alive_usec; /* from sign of life to sign of life; 0: none wanted */
         Pending *stored;     /* what was handed over and not taken yet */
         Pending *orphans;    /* the same: ORPHAN and ENDED */
@@ -100,6 +103,8 @@ int keeper_link_new(KeeperLink **ret, int fd) {
         k->fd = fd;
         if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
                 r = -errno;
+        if (r == 0)
+                r = process_start_time(getpid(), &k->our_start_time);
         if (r == 0 && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0)
                 k->pid = peer.pid;
 
@@ -244,11 +249,27 @@ static void on_ended(KeeperLink *k, const KeeperRecord *record) {
                 keeper_send_pid(k, KEEPER_NOT_OURS, record->pid);
 }
 
+/* A living process has come to the keeper. One that is older than we are was left by a former forkd, perhaps too young
+ * then to stand in its running table. Any other is of ours, and its end will be told; or a job left it behind, and its
+ * cgroup or session finds it. */
+static void on_orphan(const KeeperLink *k, const KeeperRecord *record) {
+        _cleanup_(close_fdp) int pidfd = -1;
+
+        if (record->start_time >= k->our_start_time)
+                return;
+        pidfd = process_open(record->pid, record->start_time);
+        if (pidfd < 0)
+                return;
+        log_notice("ended pid %d, which the last forkd left running", record->pid);
+        (void)process_signal(pidfd, SIGKILL);
+        (void)left_behind_kill_session(record->pid, SIGKILL);
+}
+
 static void keeper_dispatch(KeeperLink *k, const KeeperRecord *record) {
         if (record->type == KEEPER_ENDED)
                 on_ended(k, record);
-        /* ORPHAN: it lives and is either one of ours, whose end will be told, or what a job left behind, which its
-         * cgroup or session finds */
+        else if (record->type == KEEPER_ORPHAN)
+                on_orphan(k, record);
 }
 
 static void keeper_flush(KeeperLink *k) {
@@ -316,8 +337,7 @@ int keeper_link_attach(KeeperLink *k, Daemon *daemon) {
         }
 
         while (k->orphans) {
-                if (k->orphans->record.type == KEEPER_ENDED)
-                        keeper_send_pid(k, KEEPER_NOT_OURS, k->orphans->record.pid);
+                keeper_dispatch(k, &k->orphans->record);
                 pending_free(&k->orphans, k->orphans);
         }
         return 0;

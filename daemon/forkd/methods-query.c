@@ -6,7 +6,6 @@
 
 #include <inttypes.h>
 
-#define LIST_SINGLE_MAX  1000                /* jobs in one reply without more, unless limit says otherwise */
 #define LIST_TEXT_MAX    ((size_t)900 * 1024) /* bytes of such a reply */
 #define LIST_PENDING_MAX ((size_t)512 * 1024) /* under more: unsent bytes above which it waits */
 #define LIST_WAIT_USEC   (2 * USEC_PER_MSEC)
@@ -82,10 +81,9 @@ static int list_single(Call *call, const Daemon *d, Filter *f) {
         _cleanup_(json_text_done) JsonText t = JSON_TEXT_NULL;
         const Peer *peer = connection_peer(call_connection(call));
 
-        f->limit = f->limit > 0 ? f->limit : LIST_SINGLE_MAX;
         json_text_open(&t, NULL, '{');
         json_text_open(&t, "jobs", '[');
-        for (const Job *job = filter_first(d, f, peer); job; job = job->hh.next)
+        for (const Job *job = filter_first(d, f, peer); job && t.length <= LIST_TEXT_MAX; job = job->hh.next)
                 if (filter_matches(f, job, peer))
                         job_write_status(job, &t, NULL);
         json_text_close(&t, ']');

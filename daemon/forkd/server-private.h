@@ -28,7 +28,7 @@ struct Server {
         Attempt *attempts;
         size_t n_attempts;
         ServerOutput *output; /* what the channel did not take yet */
-        sd_event_source *channel_source, *restart_timer, *answer_timer;
+        sd_event_source *channel_source, *pidfd_source, *restart_timer, *answer_timer;
         Server *prev, *next;
 };
 
@@ -43,6 +43,8 @@ int server_spawn(Server *s);
 int server_attach(Server *s, Daemon *daemon);
 void server_gone(Server *s);
 bool server_read(Server *s, unsigned max);
+/* Handles all that its channel holds, and its death. It may be freed. */
+void server_look(Server *s);
 void server_retire(Server *s);
 void server_write(const Server *s, JsonText *t, const char *key);
 /* Arranges its next start, or its removal when it was retired. */

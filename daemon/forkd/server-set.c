@@ -288,7 +288,7 @@ void server_set_poll(ServerSet *set) {
         Server *s, *next;
 
         DL_FOREACH_SAFE(set->servers, s, next)
-                (void)server_read(s, UINT32_MAX);
+                server_look(s);
 }
 
 Attempt *server_set_find_worker(ServerSet *set, pid_t pid, uint64_t start_time) {
@@ -343,6 +343,7 @@ void server_set_stop(ServerSet *set) {
         set->stopping = true;
         DL_FOREACH(set->servers, s) {
                 s->channel_source = sd_event_source_disable_unref(s->channel_source);
+                s->pidfd_source = sd_event_source_disable_unref(s->pidfd_source);
                 s->channel = close_fd(s->channel);
         }
         DL_FOREACH(set->servers, s) {

@@ -280,6 +280,27 @@ static int on_channel(sd_event_source *source, int fd, uint32_t events, void *us
         return 0;
 }
 
+/* Its channel's end-of-file may be late: a worker that it has just forked still has a copy. */
+void server_look(Server *s) {
+        siginfo_t si = { 0 };
+
+        if (!server_read(s, UINT32_MAX))
+                return;
+        if (waitid(P_PIDFD, (id_t)s->pidfd, &si, WEXITED | WNOHANG | WNOWAIT) == 0 && si.si_pid == 0)
+                return;
+        /* what it said last came after we read */
+        if (server_read(s, UINT32_MAX))
+                server_gone(s);
+}
+
+static int on_pidfd(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        (void)source;
+        (void)fd;
+        (void)events;
+        server_look(userdata);
+        return 0;
+}
+
 /* ---- its process */
 
 static void server_end_text(const siginfo_t *si, char *ret, size_t size) {
@@ -293,13 +314,14 @@ static void server_end_text(const siginfo_t *si, char *ret, size_t size) {
                 snprintf(ret, size, "it was killed by %s", signal_name(si->si_status, name));
 }
 
-/* End-of-file: every attempt of it becomes an orphan, and another one is started. */
+/* Its end: every attempt of it becomes an orphan, and another one is started. */
 void server_gone(Server *s) {
         siginfo_t si = { 0 };
         Attempt *a, *next;
         bool retired = s->state == SERVER_RETIRED;
 
         s->channel_source = sd_event_source_disable_unref(s->channel_source);
+        s->pidfd_source = sd_event_source_disable_unref(s->pidfd_source);
         close_fdp(&s->channel);
         while (s->output) {
                 ServerOutput *o = s->output;
@@ -338,6 +360,10 @@ int server_attach(Server *s, Daemon *daemon) {
         if (r < 0)
                 return r;
         (void)sd_event_source_set_priority(s->channel_source, PRIORITY_SERVER);
+        r = sd_event_add_io(daemon->event, &s->pidfd_source, s->pidfd, EPOLLIN, on_pidfd, s);
+        if (r < 0)
+                return r;
+        (void)sd_event_source_set_priority(s->pidfd_source, PRIORITY_SERVER);
         s->epoch++;
         s->heard = false;
         s->starts++;
@@ -385,6 +411,8 @@ int server_spawn(Server *s) {
         r = -posix_spawn_file_actions_init(&actions);
         if (r == 0)
                 r = -posix_spawn_file_actions_adddup2(&actions, theirs, 3);
+        if (r == 0) /* what modules opened in our own process need not be CLOEXEC */
+                r = -posix_spawn_file_actions_addclosefrom_np(&actions, 4);
         if (r == 0) {
                 setenv("FORKD_CHANNEL", "3", 1);
                 r = -posix_spawn(&s->pid, s->argv[0], &actions, &attributes, s->argv, environ);
@@ -407,6 +435,7 @@ Server *server_free(Server *s) {
         if (!s)
                 return NULL;
         sd_event_source_disable_unref(s->channel_source);
+        sd_event_source_disable_unref(s->pidfd_source);
         sd_event_source_disable_unref(s->restart_timer);
         sd_event_source_disable_unref(s->answer_timer);
         close_fd(s->channel);

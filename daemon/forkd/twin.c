@@ -157,6 +157,7 @@ int twin_start(char *const *names, const int *known_fds, size_t n_known, Server 
         }
         if (pid == 0) {
                 close_fd(ours);
+                strings_free(argv);
                 twin_child(set, theirs, known_fds, n_known, usec);
         }
 

@@ -165,8 +165,12 @@ static int start(PrivateDaemon *d, const Programs *programs) {
                 log[160];
         posix_spawn_file_actions_t actions;
         char *const argv[] = { (char *)"forkd-keeper", runtime, state, config, NULL };
-        char *const environment[] = { (char *)"PATH=/usr/local/bin:/usr/bin:/bin", notify, libexec,
-                                      modules, NULL };
+        bool without = streq_null(getenv("FORKD_CGROUP"), "off");
+        /* the last one is given on: FORKD_CGROUP=off measures without cgroups */
+        char *const environment[] = {
+                (char *)"PATH=/usr/local/bin:/usr/bin:/bin", notify, libexec, modules,
+                without ? (char *)"FORKD_CGROUP=off" : NULL, NULL
+        };
         int r;
 
         r = listen_notify(d, notify, sizeof(notify));

@@ -56,6 +56,7 @@ def pytest_configure(config):
     if config.getoption('--as-user'):
         become(config.getoption('--as-user'))
     os.umask(0o022)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a suite that is told to end takes its daemons along
     processes.prctl(processes.PR_SET_CHILD_SUBREAPER, 1)
     config.forkd_programs = harness.Programs(os.path.abspath(config.getoption('--build')))
     missing = [n for n in ('forkd', 'keeper', 'spawner', 'work') if not getattr(config.forkd_programs, n)]
