@@ -114,6 +114,24 @@ static int logs_copy(LogsVerb *v) {
         return r;
 }
 
+static int on_begun(const ForkdChange *change, void *userdata _unused_) {
+        return change->id != 0 && !streq(change->state, "queued") && !streq(change->state, "parked");
+}
+
+/* Whoever follows does not care whether the job has started yet. */
+static int logs_wait_begun(LogsVerb *v) {
+        Forkd *watcher = NULL;
+        int r = ctl_connect(v->ctl, &watcher);
+
+        if (r != 0)
+                return r;
+        r = forkd_watch(watcher, &v->id, 1, -1, on_begun, NULL);
+        if (r != 0)
+                r = ctl_fault(watcher, r);
+        forkd_free(watcher);
+        return r;
+}
+
 /* With both streams wanted, one of them is enough: the other may have gone elsewhere. */
 static int logs_open(LogsVerb *v) {
         const Options *o = &v->ctl->options;
@@ -267,7 +285,10 @@ int verb_logs(Ctl *ctl) {
                 return r;
         v.id = ids[0];
 
-        r = logs_open(&v);
+        if (options_has(&ctl->options, OPTION_FOLLOW))
+                r = logs_wait_begun(&v);
+        if (r == 0)
+                r = logs_open(&v);
         if (r == 0)
                 r = options_has(&ctl->options, OPTION_FOLLOW) ? logs_follow(&v) : logs_copy(&v);
         if (r == 0 && ctl->json)

@@ -349,7 +349,8 @@ int attempt_signal(Attempt *a, int signal) {
 int attempt_freeze(Attempt *a, bool freeze) {
         int r;
 
-        if (a->phase == ATTEMPT_ORDERED && !a->cgroup) {
+        /* a frozen child that has not exec()ed yet would hold its forkserver up: attempt_started() comes back here */
+        if (a->phase == ATTEMPT_ORDERED) {
                 a->paused = freeze;
                 return 0;
         }

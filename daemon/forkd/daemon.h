@@ -38,7 +38,8 @@ struct Daemon {
         struct rlimit descriptors; /* RLIMIT_NOFILE as we were started with: that of forkservers and jobs */
 
         Job *jobs;      /* all, by id */
-        Job *jobs_keyed; /* those with a key */
+        void *jobs_keyed; /* those with a key, by uid and key: a tree of tsearch(3), as keys are the clients' choice and
+                           * a hash would let them collide */
         Job *finished;  /* durable ones, oldest first */
         size_t n_states[_JOB_STATE_MAX];
         size_t n_attached;

@@ -11,6 +11,7 @@
 #include "wire-error.h"
 
 #include <inttypes.h>
+#include <search.h>
 #include <utlist.h>
 
 static const struct {
@@ -43,6 +44,14 @@ bool job_state_may_follow(JobState from, JobState to) {
         return states[from].next & 1u << to;
 }
 
+static int compare_keys(const void *a, const void *b) {
+        const Job *x = a, *y = b;
+
+        if (x->owner.uid != y->owner.uid)
+                return x->owner.uid < y->owner.uid ? -1 : 1;
+        return strcmp(x->spec->key, y->spec->key);
+}
+
 static int owner_from_peer(Owner *owner, const Peer *peer) {
         *owner = (Owner){ .uid = peer->uid, .gid = peer->gid, .pid = peer->pid };
 
@@ -64,7 +73,8 @@ static void on_call_gone(Call *call, void *userdata) {
         job_stop(job, RESULT_CANCELLED, NULL, "its client has gone");
 }
 
-int job_new(Job **ret, Daemon *daemon, JobSpec *spec, const Peer *peer, Call *call) {
+int job_new(Job **ret, Daemon *daemon, JobSpec *taken, const Peer *peer, Call *call) {
+        _cleanup_(job_spec_freep) JobSpec *spec = taken;
         _cleanup_(job_freep) Job *job = calloc(1, sizeof(*job));
         int r;
 
@@ -81,22 +91,22 @@ int job_new(Job **ret, Daemon *daemon, JobSpec *spec, const Peer *peer, Call *ca
         r = owner_from_peer(&job->owner, peer);
         if (r < 0)
                 return r;
-        if (spec->key && asprintf(&job->key_index, "%u:%s", peer->uid, spec->key) < 0) {
-                job->key_index = NULL;
-                return -ENOMEM;
-        }
         r = state_dir_next_id(daemon->state, &job->id);
         if (r < 0)
                 return r;
 
-        job->spec = spec;
+        job->spec = steal(spec);
         job->state = JOB_QUEUED;
         daemon->n_states[JOB_QUEUED]++;
         HASH_ADD(hh, daemon->jobs, id, sizeof(job->id), job);
-        if (job->key_index && !job->attached)
-                HASH_ADD_KEYPTR(hh_key, daemon->jobs_keyed, job->key_index, strlen(job->key_index), job);
+        if (job->spec->key && !job->attached) {
+                if (!tsearch(job, &daemon->jobs_keyed, compare_keys))
+                        return -ENOMEM;
+                job->keyed = true;
+        }
         if (call) {
                 daemon->n_attached++;
+                job->counted = true;
                 job->call = call;
                 call_set_gone(call, on_call_gone, job);
         }
@@ -114,10 +124,10 @@ Job *job_free(Job *job) {
         if (job->id > 0 && job->spec) {
                 HASH_DELETE(hh, job->daemon->jobs, job);
                 job->daemon->n_states[job->state]--;
-                if (job->attached)
+                if (job->counted)
                         job->daemon->n_attached--;
-                else if (job->key_index)
-                        HASH_DELETE(hh_key, job->daemon->jobs_keyed, job);
+                if (job->keyed)
+                        (void)tdelete(job, &job->daemon->jobs_keyed, compare_keys);
         }
         if (job->running) {
                 job->running->job = NULL;
@@ -135,7 +145,6 @@ Job *job_free(Job *job) {
         certificate_free(job->certificate);
         job_spec_free(job->spec);
         free(job->owner.groups);
-        free(job->key_index);
         free(job);
         return NULL;
 }
@@ -148,15 +157,11 @@ Job *job_find(Daemon *daemon, uint64_t id) {
 }
 
 Job *job_find_key(Daemon *daemon, uid_t uid, const char *key) {
-        _cleanup_(freep) char *index = NULL;
-        Job *job;
+        JobSpec spec = { .key = (char *)key };
+        Job like = { .owner.uid = uid, .spec = &spec };
+        void *node = tfind(&like, &daemon->jobs_keyed, compare_keys);
 
-        if (asprintf(&index, "%u:%s", uid, key) < 0) {
-                index = NULL;
-                return NULL;
-        }
-        HASH_FIND(hh_key, daemon->jobs_keyed, index, strlen(index), job);
-        return job;
+        return node ? *(Job **)node : NULL;
 }
 
 /* Under `more` the client of an attached job hears of its states. */

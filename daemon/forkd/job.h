@@ -10,6 +10,8 @@
 #include "service.h"
 
 #include <systemd/sd-event.h>
+/* Ids are given in ascending order: they are their own best hash. */
+#define HASH_FUNCTION(key, length, hash) ((hash) = (unsigned)*(const uint64_t *)(const void *)(key))
 #include <uthash.h>
 
 typedef struct Attempt Attempt;
@@ -70,12 +72,12 @@ struct Job {
         } stop;
         Job **list;       /* the one list it is in: of the queue, or the finished; NULL: none */
         Job *prev, *next;
-        UT_hash_handle hh;     /* all jobs by id */
-        UT_hash_handle hh_key; /* those with a key, by uid and key */
-        char *key_index;       /* "UID:KEY"; owned */
+        UT_hash_handle hh; /* all jobs by id */
+        bool counted;      /* in the daemon's number of attached ones */
+        bool keyed;        /* in the daemon's tree of jobs with a key */
 };
 
-/* Takes spec over on success. Durable unless call is given. The job is in the daemon's table afterwards. */
+/* Takes spec over, success or not. Durable unless call is given. The job is in the daemon's table afterwards. */
 int job_new(Job **ret, Daemon *daemon, JobSpec *spec, const Peer *peer, Call *call);
 Job *job_free(Job *job);
 static inline void job_freep(Job **j) {

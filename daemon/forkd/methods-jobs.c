@@ -67,8 +67,6 @@ static void do_pause(Job *job, Call *call, int64_t argument) {
                 return;
         if (job->state == JOB_RUNNING)
                 job_set_state(job, JOB_PAUSED);
-        else
-                job->running->paused = true; /* starting: attempt_started() goes on from here */
 }
 
 static void do_resume(Job *job, Call *call, int64_t argument) {

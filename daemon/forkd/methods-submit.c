@@ -10,6 +10,9 @@
 
 #include <inttypes.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+
+#define ARGUMENTS_MAX ((off_t)64 * 1024 * 1024)
 
 /* Checks that need the daemon and the peer. True when the call has been answered with an error. */
 static bool refuse_method(Daemon *d, Call *call, const JobSpec *spec, const char *prefix) {
@@ -109,6 +112,11 @@ static bool refuse_stdio(Call *call, const JobSpec *spec, bool attached, const c
 
         for (int i = 0; i < 3; i++) {
                 snprintf(parameter, sizeof(parameter), "%s%s", prefix, names[i]);
+                if (!attached && spec->stdio[i].kind == STDIO_DESCRIPTOR) {
+                        (void)call_invalid_parameter(call, parameter, "a durable job outlives its client and takes no "
+                                                                      "descriptor: give a path, or use Run");
+                        return true;
+                }
                 if (attached && spec->stdio[i].kind == STDIO_FILE) {
                         (void)call_invalid_parameter(call, parameter, "an attached job has no output file: give a "
                                                                       "descriptor or a path, or use Submit");
@@ -165,6 +173,32 @@ static bool parse_refused(Call *call, json_t *object, const char *prefix, size_t
         return true;
 }
 
+/* Large arguments come as a memfd, which is passed on as it is; sealed for a durable job: what was accepted does not
+ * change any more. */
+static bool arguments_refused(Call *call, Job *job, const char *prefix) {
+        const int sealed = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+        const int index = job->spec->arguments_descriptor;
+        int fd = call_take_fd(call, (size_t)index), seals = fd < 0 ? -1 : fcntl(fd, F_GET_SEALS);
+        char parameter[96];
+        struct stat st;
+
+        snprintf(parameter, sizeof(parameter), "%sargumentsDescriptor", prefix);
+        job->arguments_fd = fd < 0 ? -1 : fd;
+        if (fd < 0)
+                (void)call_invalid_parameter(call, parameter, "there is no descriptor %d with this message, or it is named "
+                                                              "twice",
+                                             index);
+        else if (!job->attached && (seals < 0 || (seals & sealed) != sealed))
+                (void)call_invalid_parameter(call, parameter, "descriptor %d is no memfd that is sealed against change", index);
+        else if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+                (void)call_invalid_parameter(call, parameter, "descriptor %d is no memfd", index);
+        else if (st.st_size > ARGUMENTS_MAX)
+                (void)call_invalid_parameter(call, parameter, "the arguments have more than 64 MiB");
+        else
+                return false;
+        return true;
+}
+
 /* ---- Run */
 
 /* Takes the descriptors that the specification names out of the call. */
@@ -186,17 +220,7 @@ static bool fds_refused(Call *call, Job *job) {
                         return true;
                 }
         }
-        if (spec->arguments_descriptor >= 0) {
-                job->arguments_fd = call_take_fd(call, (size_t)spec->arguments_descriptor);
-                if (job->arguments_fd < 0) {
-                        job->arguments_fd = -1;
-                        (void)call_invalid_parameter(call, "job.argumentsDescriptor",
-                                                     "there is no descriptor %d with this message",
-                                                     spec->arguments_descriptor);
-                        return true;
-                }
-        }
-        return false;
+        return spec->arguments_descriptor >= 0 && arguments_refused(call, job, "job.");
 }
 
 int method_run(Call *call, json_t *parameters, void *userdata) {
@@ -221,10 +245,9 @@ int method_run(Call *call, json_t *parameters, void *userdata) {
                                   "there are %zu attached jobs already, as many as MaxAttached= allows; Submit would queue it",
                                   d->n_attached);
 
-        r = job_new(&job, d, spec, connection_peer(call_connection(call)), call);
+        r = job_new(&job, d, steal(spec), connection_peer(call_connection(call)), call);
         if (r < 0)
                 return wire_error(call, WIRE_STORAGE_FULL, NULL, "cannot accept a job: %s", strerror(-r));
-        spec = NULL;
 
         if (fds_refused(call, job)) {
                 job->call = NULL; /* answered */
@@ -310,24 +333,29 @@ static int reply_ids(Call *call, Job *const *jobs, size_t n) {
         return call_reply_text(call, t.text, t.length, false);
 }
 
+enum {
+        SUBMISSION_E_ANSWERED = 1, /* with an error */
+};
+
 /* Makes all jobs, and unmakes them when one cannot be made. */
 static int submission_make(Daemon *d, Call *call, Submission *s, bool *made) {
         const Peer *peer = connection_peer(call_connection(call));
         int r = 0;
 
-        for (size_t i = 0; i < s->n && r >= 0; i++) {
+        for (size_t i = 0; i < s->n && r == 0; i++) {
                 if (s->jobs[i])
                         continue;
-                r = job_new(&s->jobs[i], d, s->specs[i], peer, NULL);
-                if (r >= 0) {
-                        s->specs[i] = NULL;
-                        made[i] = true;
+                r = job_new(&s->jobs[i], d, steal(s->specs[i]), peer, NULL);
+                made[i] = r >= 0;
+                if (r >= 0 && s->jobs[i]->spec->arguments_descriptor >= 0) {
+                        char prefix[32];
+
+                        snprintf(prefix, sizeof(prefix), "jobs[%zu].", i);
+                        if (arguments_refused(call, s->jobs[i], prefix))
+                                r = SUBMISSION_E_ANSWERED;
                 }
         }
-        if (r >= 0)
-                return 0;
-
-        for (size_t i = 0; i < s->n; i++)
+        for (size_t i = 0; i < s->n && r != 0; i++)
                 if (made[i])
                         job_free(s->jobs[i]);
         return r;
@@ -364,6 +392,8 @@ int method_submit(Call *call, json_t *parameters, void *userdata) {
                                   d->n_states[JOB_QUEUED] + d->n_states[JOB_PARKED], d->config->queue_max, s.n_new);
 
         r = submission_make(d, call, &s, made);
+        if (r == SUBMISSION_E_ANSWERED)
+                return 0;
         if (r < 0)
                 return wire_error(call, WIRE_STORAGE_FULL, NULL, "cannot accept jobs: %s", strerror(-r));
 

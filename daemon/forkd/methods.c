@@ -13,7 +13,7 @@ static const char *const submit_captures[] = { "parameters/jobs/*/arguments", NU
 static const char *const run_captures[] = { "parameters/job/arguments", NULL };
 
 static const Method jobs_methods[] = {
-        { "Submit", method_submit, 0, submit_captures },
+        { "Submit", method_submit, METHOD_DESCRIPTORS, submit_captures },
         { "Run", method_run, METHOD_DESCRIPTORS, run_captures },
         { "Watch", method_watch, METHOD_MORE_REQUIRED, NULL },
         { "List", method_list, 0, NULL },

@@ -276,6 +276,12 @@ void client_send(Client *c, const char *method, bool more, const char *format, .
         free(text);
 }
 
+void client_open_as(DaemonFixture *f, Client *c, uid_t uid) {
+        assert_int_equal(seteuid(uid), 0); /* what the daemon learns is who connects */
+        client_open(f, c);
+        assert_int_equal(seteuid(0), 0);
+}
+
 /* Reads what is there. False when nothing is. */
 static bool client_read(Client *c) {
         char control[CMSG_SPACE(sizeof(int) * 4)], bytes[65536];

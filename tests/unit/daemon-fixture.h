@@ -65,6 +65,7 @@ typedef struct Client {
 } Client;
 
 void client_open(DaemonFixture *f, Client *c);
+void client_open_as(DaemonFixture *f, Client *c, uid_t uid); /* as root only */
 void client_close(DaemonFixture *f, Client *c); /* and waits until the daemon has noticed */
 /* method without "org.forkd."; format gives the parameters in JSON, with ' for ". */
 void client_send(Client *c, const char *method, bool more, const char *format, ...) _printf_(4, 5);

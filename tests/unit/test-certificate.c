@@ -44,6 +44,12 @@ static const Case cases[] = {
             .stderr_bytes = 5000,
             .stderr_tail = TEXT("one\ntwo \xff\"") },
           "succeeded after 0 µs; 12288 bytes of its output were given up" },
+        { { .result = RESULT_EXIT,
+            .status = 1,
+            .left_behind = 2,
+            .has_stdout = true,
+            .stdout_lost = 4096 },
+          "exited with status 1 after 0 µs; it left 2 processes behind, which were ended; 4096 bytes of its output were given up" },
         { { .result = RESULT_EXIT, .status = 3, .run_usec = 80 * S },
           "exited with status 3 after 1 min 20 s" },
         { { .result = RESULT_EXIT, .status = 0, .entry = true, .run_usec = MS },
@@ -156,13 +162,15 @@ static void test_sentence_in_little_room(void **state) {
         (void)state;
         for (size_t i = 0; i < ELEMENTSOF(cases); i++)
                 for (size_t size = 1; size < 200; size++) {
-                        char *little = malloc(size);
+                        char little[300];
 
+                        memset(little, '#', sizeof(little));
                         certificate_sentence(&cases[i].c, little, size);
                         assert_true(strlen(little) < size);
                         assert_memory_equal(little, cases[i].sentence,
                                             strlen(little) < 16 ? strlen(little) : 16);
-                        free(little);
+                        for (size_t k = size; k < sizeof(little); k++)
+                                assert_int_equal(little[k], '#');
                 }
 }
 

@@ -307,19 +307,34 @@ static void test_cursor_of_the_future(void **state) {
 
 static void test_other_users(void **state) {
         DaemonFixture *f = *state;
-        uint64_t id =
-                fixture_submit(f, "{'command':['true'],'startAtUSec':%lld}", (long long)INT64_MAX);
-        Client c;
+        uint64_t roots, theirs;
+        Client all, own;
 
-        if (geteuid() ==
-            0) { /* root sees all; what others see is tested with other users' sockets */
-                fixture_job(f, id)->owner.uid = 4711;
-                client_open(f, &c);
-                client_send(&c, "jobs.Watch", true, "{'ids':[%d]}", (int)id);
-                expect_change(f, &c, id, "parked", true);
-                client_close(f, &c);
-        }
-        stop(f, id);
+        if (geteuid() != 0)
+                skip();
+
+        client_open(f, &all);
+        client_open_as(f, &own, 4711);
+        roots = fixture_submit(f, "{'command':['true'],'startAtUSec':%lld}", (long long)INT64_MAX);
+        client_send(&own, "jobs.Watch", true, "{'ids':[%d]}", (int)roots);
+        free(client_expect_error(f, &own, "forkd.jobs.NoSuchJob"));
+
+        client_send(&own, "jobs.Watch", true, "{'cursor':1}"); /* neither what was … */
+        client_send(&all, "jobs.Watch", true, "{'cursor':1}");
+        expect_change(f, &all, roots, "queued", true);
+        expect_change(f, &all, roots, "parked", true);
+        stop(f, roots); /* … nor what comes */
+        expect_change(f, &all, roots, "finished", true);
+
+        theirs = fixture_new_job(f, "{'command':['true'],'startAtUSec':%lld}", (long long)INT64_MAX)
+                         ->id;
+        fixture_job(f, theirs)->owner.uid = 4711;
+        assert_int_equal(queue_accept(f->daemon->queue, fixture_job(f, theirs)), 0);
+        expect_change(f, &own, theirs, "queued", true);
+        expect_change(f, &own, theirs, "parked", true);
+        expect_change(f, &all, theirs, "queued", true);
+        client_close(f, &all);
+        client_close(f, &own);
 }
 
 /* ---- events of the daemon */
