@@ -15,6 +15,7 @@
 
 #define TIDY_AT_ONCE 16 /* removals in one call of cgroup_base_tidy() */
 #define NAMES_TRIED  64
+#define READY_MAX    64 /* kept for another attempt */
 
 struct Cgroup {
         CgroupBase *base;
@@ -22,6 +23,7 @@ struct Cgroup {
         uint64_t number;
         int fd;
         int events_fd;
+        bool spent; /* killed or frozen: not to be used again */
 };
 
 struct CgroupBase {
@@ -29,6 +31,7 @@ struct CgroupBase {
         char *inner; /* as /proc/PID/cgroup has it */
         int fd;
         uint64_t last_number;
+        bool controllers; /* they keep figures of each cgroup */
         Cgroup *ready;
         unsigned n_ready;
         Cgroup *used, **used_tail;
@@ -110,8 +113,21 @@ int cgroup_new(CgroupBase *base, Cgroup **ret) {
         return 0;
 }
 
+/* Nothing of its user is left: no process, no cgroup made below, no figure of a controller. Then it is as good as a
+ * fresh one, for half the price of a job's cgroup. But once killed it would kill newborns (seen on 6.18). */
+static bool cgroup_is_fresh(const Cgroup *c) {
+        struct stat st;
+
+        return !c->spent && !c->base->controllers && c->base->n_ready < READY_MAX && cgroup_populated(c) == 0 &&
+               fstat(c->fd, &st) == 0 && st.st_nlink == 2;
+}
+
 Cgroup *cgroup_release(Cgroup *c) {
-        if (c) {
+        if (c && cgroup_is_fresh(c)) {
+                c->next = c->base->ready;
+                c->base->ready = c;
+                c->base->n_ready++;
+        } else if (c) {
                 c->next = NULL;
                 *c->base->used_tail = c;
                 c->base->used_tail = &c->next;
@@ -135,11 +151,13 @@ int cgroup_pids(const Cgroup *c, pid_t *pids, size_t max) {
         return cgroup_tree_pids(c->fd, pids, max);
 }
 
-int cgroup_kill(const Cgroup *c) {
+int cgroup_kill(Cgroup *c) {
+        c->spent = true;
         return cgroup_write(c->fd, "cgroup.kill", "1");
 }
 
-int cgroup_freeze(const Cgroup *c, bool freeze) {
+int cgroup_freeze(Cgroup *c, bool freeze) {
+        c->spent = true;
         return cgroup_write(c->fd, "cgroup.freeze", freeze ? "1" : "0");
 }
 
@@ -148,6 +166,8 @@ int cgroup_memory_peak(const Cgroup *c, uint64_t *ret) {
         unsigned long long v;
         int r;
 
+        if (!c->base->controllers)
+                return -ENODATA;
         r = cgroup_read(c->fd, "memory.peak", text, sizeof(text));
         if (r == -ENOENT)
                 return -ENODATA;
@@ -332,6 +352,7 @@ int cgroup_base_new(CgroupBase **ret, const char *instance, unsigned *ret_ended)
         _cleanup_(base_freep) CgroupBase *base = calloc(1, sizeof(*base));
         _cleanup_(freep) char *dir = NULL, *inner = NULL;
         const char *off = secure_getenv("FORKD_CGROUP");
+        char controllers[256];
         unsigned ended;
         int r;
 
@@ -362,6 +383,9 @@ int cgroup_base_new(CgroupBase **ret, const char *instance, unsigned *ret_ended)
         base->fd = open(base->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (base->fd < 0)
                 return base_outcome(-errno);
+        /* what it says is in force in the cgroups of attempts */
+        base->controllers = cgroup_read(base->fd, "cgroup.subtree_control", controllers, sizeof(controllers)) < 0 ||
+                            controllers[strspn(controllers, " \n")] != '\0';
         r = base_probe(base);
         if (r != 0)
                 return r;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* cgroup2, for killing, freezing and seeing what is left: one cgroup per attempt, used once. The base
+/* cgroup2, for killing, freezing and seeing what is left: one cgroup per attempt, used again only when its
+ * attempt has left no trace in it. The base
  * is a directory of ours below our own cgroup, named after the state directory, so that the next
  * forkd finds what the last one left. Controllers are not needed. Lives in forkd. */
 
@@ -40,12 +41,12 @@ int cgroup_populated(const Cgroup *c);
 int cgroup_pids(const Cgroup *c, pid_t *pids, size_t max);
 /* Whether pid is in it or below; true of zombies too. */
 bool cgroup_contains(const Cgroup *c, pid_t pid);
-int cgroup_kill(const Cgroup *c);               /* SIGKILL to all, cgroups below included */
+int cgroup_kill(Cgroup *c);               /* SIGKILL to all, cgroups below included */
 int cgroup_signal(const Cgroup *c, int signal); /* to each, by pidfd, checked to be still in it */
-int cgroup_freeze(const Cgroup *c, bool freeze);
+int cgroup_freeze(Cgroup *c, bool freeze);
 /* memory.peak in bytes, or -ENODATA without the controller. */
 int cgroup_memory_peak(const Cgroup *c, uint64_t *ret);
 /* Readable with EPOLLPRI when populated changes: the open cgroup.events. Borrowed. */
 int cgroup_events_fd(const Cgroup *c);
-/* Gives it to the base for removal. NULL is fine. Returns NULL. */
+/* Gives it to the base, for another attempt or for removal. NULL is fine. Returns NULL. */
 Cgroup *cgroup_release(Cgroup *c);

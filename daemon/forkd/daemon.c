@@ -311,6 +311,7 @@ Daemon *daemon_free(Daemon *d) {
         config_free(d->config);
         paths_free(d->paths);
         sd_event_unref(d->event);
+        environment_cache_done(&d->environment);
         free(d);
         return NULL;
 }

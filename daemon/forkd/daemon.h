@@ -35,6 +35,7 @@ struct Daemon {
         Queue *queue;
         Watch *watch;
 
+        EnvironmentCache environment;
         struct rlimit descriptors; /* RLIMIT_NOFILE as we were started with: that of forkservers and jobs */
 
         Job *jobs;      /* all, by id */

@@ -7,6 +7,7 @@
 #include <grp.h>
 #include <pwd.h>
 
+#define KEEP_USEC    (10 * USEC_PER_SEC)
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 void strings_free(char **list) {
@@ -31,7 +32,7 @@ int strings_append(char ***list, const char *string) {
         return copy ? 0 : -ENOMEM;
 }
 
-int environment_default(uid_t uid, char ***ret) {
+static int environment_make(uid_t uid, char ***ret) {
         char buffer[4096];
         struct passwd entry, *user = NULL;
         char **list = calloc(6, sizeof(char *));
@@ -54,6 +55,28 @@ int environment_default(uid_t uid, char ***ret) {
 
         *ret = list;
         return 0;
+}
+
+int environment_default(EnvironmentCache *cache, uid_t uid, char *const **ret) {
+        uint64_t now = now_usec(CLOCK_MONOTONIC);
+        char **list;
+        int r;
+
+        if (!cache->list || cache->uid != uid || now - cache->since > KEEP_USEC) {
+                r = environment_make(uid, &list);
+                if (r < 0)
+                        return r;
+                strings_free(cache->list);
+                *cache = (EnvironmentCache){ .list = list, .uid = uid, .since = now };
+        }
+
+        *ret = cache->list;
+        return 0;
+}
+
+void environment_cache_done(EnvironmentCache *cache) {
+        strings_free(cache->list);
+        *cache = (EnvironmentCache){ 0 };
 }
 
 int user_lookup(const char *name, UserIdentity *ret) {

@@ -2,14 +2,23 @@
 #pragma once
 
 /* What a job gets when it says nothing of its environment, and who another user is. Both ask the user
- * database, which may block on a broken network directory: the answer for a uid is kept. */
+ * database, which may block on a broken network directory: jobs that bring their environment and are their
+ * submitter's never ask it. */
 
 #include "basic.h"
 
 #include <sys/types.h>
 
-/* PATH HOME USER SHELL LANG; NULL-terminated. strings_free() when done. -ENOMEM. */
-int environment_default(uid_t uid, char ***ret);
+typedef struct EnvironmentCache {
+        char **list; /* owned; of uid, looked up at `since` (CLOCK_MONOTONIC) */
+        uid_t uid;
+        uint64_t since;
+} EnvironmentCache;
+
+/* PATH HOME USER SHELL LANG; NULL-terminated, the cache's until the next call. The answer is kept for a while, as the
+ * user database is slow to ask. -ENOMEM. */
+int environment_default(EnvironmentCache *cache, uid_t uid, char *const **ret);
+void environment_cache_done(EnvironmentCache *cache);
 
 typedef struct UserIdentity {
         uid_t uid;

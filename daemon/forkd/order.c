@@ -79,7 +79,7 @@ static int write_user(JsonText *t, const Job *job, uid_t *ret_uid) {
 }
 
 static int write_environment(JsonText *t, const Job *job, uid_t uid) {
-        char **list;
+        char *const *list;
         int r;
 
         if (job->spec->environment) {
@@ -87,11 +87,10 @@ static int write_environment(JsonText *t, const Job *job, uid_t uid) {
                 return 0;
         }
 
-        r = environment_default(uid, &list);
+        r = environment_default(&job->daemon->environment, uid, &list);
         if (r < 0)
                 return r;
         json_text_strings(t, "environment", list);
-        strings_free(list);
         return 0;
 }
 

@@ -21,6 +21,7 @@
 #define STARTED_WITHIN_USEC (2 * USEC_PER_MSEC)
 #define ORDERS_A_TURN       32 /* then ends get their turn */
 #define EVENTS_A_TURN       64
+#define DESCRIPTORS_SPARE   32 /* for the next packets, and for what we have open ourselves */
 
 typedef struct Server {
         const ServeOptions *options;
@@ -221,6 +222,13 @@ static int server_refuse(Server *s, const ForkedKey *key, ChildStage stage, int 
         return server_send_failed(s, key, &failure);
 }
 
+/* Each attempt holds a pidfd, and a packet that comes when no number is left loses its descriptors,
+ * which would be the end of us. */
+static bool server_is_full(const Server *s) {
+        return HASH_COUNT(s->attempts) + outbox_length(s->outbox) + DESCRIPTORS_SPARE >=
+               s->descriptors.rlim_max;
+}
+
 static int on_order_fork(Server *s, Packet *packet) {
         _cleanup_(plan_freep) Plan *plan = NULL;
         const char *reason = NULL;
@@ -239,6 +247,9 @@ static int on_order_fork(Server *s, Packet *packet) {
         if (s->retired)
                 return server_refuse(s, &key, CHILD_STAGE_FORK, ESHUTDOWN,
                                      "the forkserver has been retired");
+        if (server_is_full(s))
+                return server_refuse(s, &key, CHILD_STAGE_FORK, EMFILE,
+                                     "the forkserver's limit of descriptors");
 
         r = plan_new(&plan, packet, &reason);
         if (r < 0)
@@ -263,7 +274,7 @@ static int on_order_acknowledge(Server *s, Packet *packet) {
                 return 0;
         forked_reap(a);
         server_drop(s, a);
-        return s->retired && !s->attempts ? SERVER_E_DONE : 0;
+        return 0;
 }
 
 static int on_order_hello(Server *s, Packet *packet) {
@@ -290,7 +301,7 @@ static int on_order_hello(Server *s, Packet *packet) {
 static int on_order_retire(Server *s, Packet *packet) {
         (void)packet;
         s->retired = true;
-        return s->attempts ? 0 : SERVER_E_DONE;
+        return 0;
 }
 
 static const struct {
@@ -415,6 +426,11 @@ static int server_update_interest(Server *s) {
         return 0;
 }
 
+/* The last attempt goes by its acknowledgement, or by a failure that forkd has yet to hear of. */
+static bool server_is_done(const Server *s) {
+        return s->retired && !s->attempts && outbox_length(s->outbox) == 0;
+}
+
 static int server_turn(Server *s) {
         struct epoll_event events[EVENTS_A_TURN];
         struct timespec timeout;
@@ -438,6 +454,8 @@ static int server_turn(Server *s) {
         for (int i = 0; i < n && r == 0; i++)
                 if (!events[i].data.ptr)
                         r = on_channel(s, events[i].events);
+        if (r == 0 && server_is_done(s))
+                return SERVER_E_DONE;
         return r;
 }
 

@@ -506,6 +506,44 @@ static void test_entry_large_value(void **state) {
         client_close(f, &c);
 }
 
+/* An error whose text would fill a message is cut, and its client gets to hear of it. */
+static void test_entry_large_error(void **state) {
+        DaemonFixture *f = *state;
+        size_t n = 1048000;
+        char *big = malloc(n + 1), *sentence;
+        json_t *reply;
+        const char *text;
+        uint64_t id;
+        Client c;
+
+        memset(big, 'x', n);
+        big[n] = '\0';
+        client_open(f, &c);
+        client_send(&c, "jobs.Run", false,
+                    "{'job':{'entry':'fail','arguments':{'code':'Big','text':'%s'}}}", big);
+        reply = client_receive(f, &c);
+        assert_string_equal(json_string_value(json_object_get(reply, "error")),
+                            "org.forkd.jobs.JobFailed");
+        text = json_string_value(json_object_get(reply_member(reply, "certificate"), "text"));
+        assert_true(strlen(text) >= 1000 && strlen(text) < n);
+        json_decref(reply);
+
+        /* likewise in the status of one that stays */
+        id = fixture_submit(f, "{'entry':'fail','arguments':{'code':'%.100000s','text':'%s'}}", big,
+                            big);
+        fixture_wait(f, id);
+        client_send(&c, "jobs.Show", false, "{'id':%d}", (int)id);
+        sentence = client_expect_error(f, &c, "forkd.jobs.LimitReached"); /* for its arguments */
+        assert_non_null(strstr(sentence, "message"));
+        free(sentence);
+        client_send(&c, "jobs.List", false, "{}");
+        reply = client_receive(f, &c);
+        assert_int_equal(json_array_size(reply_member(reply, "jobs")), 1);
+        json_decref(reply);
+        client_close(f, &c);
+        free(big);
+}
+
 #define BOTH(test)                                                                                 \
         cmocka_unit_test_setup_teardown(test, setup, teardown), {                                  \
 #test " without cgroups", test, setup_sessions, teardown, NULL                     \
@@ -535,6 +573,7 @@ int main(int argc, char **argv) {
                 cmocka_unit_test_setup_teardown(test_entry_is_cancelled, setup_twin, teardown),
                 cmocka_unit_test_setup_teardown(test_entry_progress, setup_twin, teardown),
                 cmocka_unit_test_setup_teardown(test_entry_large_value, setup_twin, teardown),
+                cmocka_unit_test_setup_teardown(test_entry_large_error, setup_twin, teardown),
         };
 
         fixture_twin(argc, argv);

@@ -320,6 +320,56 @@ static void test_not_reading(void **state) {
         }
 }
 
+#define LIMIT 96
+
+/* At its limit of descriptors it refuses, and goes on: what it has begun still ends. */
+static void test_descriptor_limit(void **state) {
+        const struct rlimit limit = { LIMIT, LIMIT };
+        int p_in[2], n_started = 0, n_ended = 0;
+        Outcome o;
+        Fixture f;
+
+        (void)state;
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+        fixture_start(&f, "spawner", NULL);
+        assert_int_equal(pipe2(p_in, O_CLOEXEC), 0);
+        for (int i = 0; i < LIMIT; i++) {
+                json_t *plan = plan_of_command("/bin/cat", NULL);
+                Packet p = PACKET_NULL;
+
+                json_array_set_new(json_object_get(plan, "stdio"), 0, json_integer(1));
+                close(fixture_order(
+                        &f, &(Order){ .id = (uint64_t)i, .plan = plan, .fds = p_in, .n_fds = 1 }));
+                do {
+                        packet_done(&p);
+                        fixture_receive(&f, &p);
+                } while (streq(p.method, "Ready"));
+                if (streq(p.method, "Started"))
+                        n_started++;
+                else {
+                        assert_string_equal(p.method, "Failed");
+                        assert_int_equal(
+                                json_integer_value(json_object_get(p.parameters, "errno")), EMFILE);
+                }
+                packet_done(&p);
+        }
+        assert_in_range(n_started, LIMIT / 2, LIMIT - 8);
+
+        close(p_in[0]);
+        close(p_in[1]);
+        for (; n_ended < n_started; n_ended++) {
+                _cleanup_(packet_done) Packet p = PACKET_NULL;
+
+                fixture_receive(&f, &p);
+                assert_string_equal(p.method, "Exited");
+                fixture_acknowledge(&f, (uint64_t)json_integer_value(
+                                                json_object_get(p.parameters, "id")));
+        }
+        fixture_run_plan(&f, plan_of_command("true", NULL), &o);
+        outcome_assert_exited(&o, 0);
+        assert_int_equal(fixture_end(&f), 0);
+}
+
 int main(void) {
 #define WITH_SERVER(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
         const struct CMUnitTest tests[] = {
@@ -330,6 +380,7 @@ int main(void) {
                 cmocka_unit_test(test_retire),  cmocka_unit_test(test_channel_closes),
                 cmocka_unit_test(test_garbage), WITH_SERVER(test_many_exits),
                 WITH_SERVER(test_not_reading),
+                cmocka_unit_test(test_descriptor_limit), /* the last: a hard limit does not rise */
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

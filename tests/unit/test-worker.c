@@ -548,6 +548,29 @@ static void test_never(void **state) {
         assert_end(&a, "killed", SIGKILL);
 }
 
+/* A forkserver that was retired ends with its last attempt, also when that one has never run. */
+static void test_retire(void **state) {
+        json_t *plan = plan_of_entry();
+        int channel, status;
+        Outcome o;
+        Fixture f;
+
+        json_object_set_new(plan, "directory", json_string("/no/such/directory"));
+        fixture_start(&f, "twin", ((State *)*state)->modules);
+        assert_int_equal(kill(f.pid, SIGSTOP), 0); /* so that it finds both at once */
+        entry_order(&f, plan, &channel);
+        fixture_send(&f, "Retire", json_object(), NULL, 0);
+        assert_int_equal(kill(f.pid, SIGCONT), 0);
+        fixture_outcome(&f, 17, &o);
+        outcome_assert_failed(&o, "directory", ENOENT, "/no/such/directory");
+        wait_readable(f.channel); /* its end */
+        assert_int_equal(waitpid(f.pid, &status, 0), f.pid);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        close(f.channel);
+        close(channel);
+        assert_int_equal(count_fds(), f.n_fds);
+}
+
 int main(void) {
 #define WITH_SERVER(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
         const struct CMUnitTest tests[] = {
@@ -573,6 +596,7 @@ int main(void) {
                 WITH_SERVER(test_cgroup_refused),
                 WITH_SERVER(test_cgroup),
                 WITH_SERVER(test_never),
+                cmocka_unit_test(test_retire),
         };
 
         return cmocka_run_group_tests(tests, setup_group, teardown_group);
