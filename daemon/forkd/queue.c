@@ -255,9 +255,13 @@ static int park_check(Queue *q, Job *job) {
 
 int queue_accept(Queue *q, Job *job) {
         watch_job_changed(q->daemon->watch, job);
-        if (job->attached)
-                return queue_ready(q, job);
-        return park_check(q, job);
+        if (!job->attached)
+                return park_check(q, job);
+
+        /* the fast path: nobody waits, so it need not wait for the end of this turn either */
+        if (!q->attached && now_usec(CLOCK_BOOTTIME) >= q->not_before && start_job(job) == 0)
+                return 0;
+        return job->list ? 0 : queue_ready(q, job);
 }
 
 void queue_job_finished(Queue *q, const Job *job) {

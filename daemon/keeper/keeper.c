@@ -128,6 +128,7 @@ static void keeper_end_kill(Keeper *k) {
 static void keeper_end(Keeper *k, int status) {
         k->exit_status = status;
         keeper_set_state(k, KEEP_ENDING);
+        keeper_watch_stop(k);
         if (k->restart_timer)
                 sd_event_source_set_enabled(k->restart_timer, SD_EVENT_OFF);
         store_drop_all(k->store);
@@ -171,6 +172,8 @@ static void keeper_wait(Keeper *k) {
         keeper_set_state(k, KEEP_WAITING);
         log_notice("starting forkd again in %llu ms", (unsigned long long)(usec / USEC_PER_MSEC));
         r = keeper_set_timer(k, &k->restart_timer, usec, on_restart_timer);
+        if (r >= 0)
+                r = keeper_watch_start(k); /* the wait may be longer than the manager's patience */
         if (r < 0)
                 sd_event_exit(k->event, r);
 }

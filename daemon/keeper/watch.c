@@ -3,7 +3,7 @@
 /* The keeper's watchdog. forkd says something at least three times per interval; a timer that ticks
  * four times per interval counts ticks without a word. Ticks are counted, and not time, so that a
  * machine or a container that was frozen as a whole finds one late tick and not a silent forkd. The
- * service manager hears from us only while forkd is alive. */
+ * service manager hears from us only while forkd is alive, starts, or waits to be started. */
 
 #include "keeper-internal.h"
 #include "log.h"
@@ -56,7 +56,7 @@ static int on_watch_timer(sd_event_source *source, uint64_t usec, void *userdata
                         return 0;
                 }
                 watch_tell_manager(k);
-        } else if (k->options->watchdog_usec == 0)
+        } else if (k->state == KEEP_WAITING || k->options->watchdog_usec == 0)
                 watch_tell_manager(k);
         else if (++k->n_silent > TICKS) {
                 log_error("forkd was silent for %llu ms, aborting it",

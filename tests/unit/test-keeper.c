@@ -422,6 +422,27 @@ static void test_manager_hears(void **state) {
         end_well(f);
 }
 
+/* However long a start is waited for: a manager that loses patience would end all jobs. */
+static void test_manager_hears_while_waiting(void **state) {
+        Fixture *f = *state;
+
+        f->options.watchdog_usec = 2 * USEC_PER_SEC;
+        f->options.manager_watchdog_usec = 4 * USEC_PER_SEC;
+        f->options.backoff_first_usec = f->options.backoff_max_usec = 3600 * USEC_PER_SEC;
+        start_keeper(f);
+        for (int i = 1; i <= 2; i++) {
+                expect_begin(f, i);
+                say(f, "ready x");
+                expect_notify(f, "READY=1");
+                say(f, "die 9");
+                expect_notify(f, "STATUS=forkd died");
+        }
+        expect_notify(f, "WATCHDOG=1");
+        expect_notify(f, "WATCHDOG=1");
+        kill(f->keeper, SIGTERM);
+        expect_end(f, 0);
+}
+
 #define FIXTURE_TEST(f) cmocka_unit_test_setup_teardown(f, fixture_make, fixture_end)
 
 int main(int argc, char **argv) {
@@ -448,6 +469,7 @@ int main(int argc, char **argv) {
                 FIXTURE_TEST(test_abort_is_followed_by_kill),
                 FIXTURE_TEST(test_start_takes_too_long),
                 FIXTURE_TEST(test_manager_hears),
+                FIXTURE_TEST(test_manager_hears_while_waiting),
         };
 
         if (argc > 1 && streq(argv[1], "--fake-forkd"))

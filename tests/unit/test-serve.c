@@ -325,7 +325,7 @@ static void test_not_reading(void **state) {
 /* At its limit of descriptors it refuses, and goes on: what it has begun still ends. */
 static void test_descriptor_limit(void **state) {
         const struct rlimit limit = { LIMIT, LIMIT };
-        int p_in[2], n_started = 0, n_ended = 0;
+        int p_in[2], fds[5], n_started = 0, n_ended = 0;
         Outcome o;
         Fixture f;
 
@@ -333,13 +333,17 @@ static void test_descriptor_limit(void **state) {
         assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
         fixture_start(&f, "spawner", NULL);
         assert_int_equal(pipe2(p_in, O_CLOEXEC), 0);
+        for (size_t i = 0; i < ELEMENTSOF(fds); i++)
+                fds[i] = p_in[0];
         for (int i = 0; i < LIMIT; i++) {
+                size_t n_fds = i % 2 == 0 ? 1 : ELEMENTSOF(fds); /* some packets need more room */
                 json_t *plan = plan_of_command("/bin/cat", NULL);
                 Packet p = PACKET_NULL;
 
                 json_array_set_new(json_object_get(plan, "stdio"), 0, json_integer(1));
                 close(fixture_order(
-                        &f, &(Order){ .id = (uint64_t)i, .plan = plan, .fds = p_in, .n_fds = 1 }));
+                        &f,
+                        &(Order){ .id = (uint64_t)i, .plan = plan, .fds = fds, .n_fds = n_fds }));
                 do {
                         packet_done(&p);
                         fixture_receive(&f, &p);
@@ -348,8 +352,8 @@ static void test_descriptor_limit(void **state) {
                         n_started++;
                 else {
                         assert_string_equal(p.method, "Failed");
-                        assert_int_equal(
-                                json_integer_value(json_object_get(p.parameters, "errno")), EMFILE);
+                        assert_int_equal(json_integer_value(json_object_get(p.parameters, "errno")),
+                                         EMFILE);
                 }
                 packet_done(&p);
         }
@@ -362,8 +366,8 @@ static void test_descriptor_limit(void **state) {
 
                 fixture_receive(&f, &p);
                 assert_string_equal(p.method, "Exited");
-                fixture_acknowledge(&f, (uint64_t)json_integer_value(
-                                                json_object_get(p.parameters, "id")));
+                fixture_acknowledge(
+                        &f, (uint64_t)json_integer_value(json_object_get(p.parameters, "id")));
         }
         fixture_run_plan(&f, plan_of_command("true", NULL), &o);
         outcome_assert_exited(&o, 0);
@@ -373,12 +377,18 @@ static void test_descriptor_limit(void **state) {
 int main(void) {
 #define WITH_SERVER(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_ready),   WITH_SERVER(test_exit_status),
-                WITH_SERVER(test_signals),      WITH_SERVER(test_core),
-                WITH_SERVER(test_token),        WITH_SERVER(test_bad_orders),
-                WITH_SERVER(test_started),      WITH_SERVER(test_hello),
-                cmocka_unit_test(test_retire),  cmocka_unit_test(test_channel_closes),
-                cmocka_unit_test(test_garbage), WITH_SERVER(test_many_exits),
+                cmocka_unit_test(test_ready),
+                WITH_SERVER(test_exit_status),
+                WITH_SERVER(test_signals),
+                WITH_SERVER(test_core),
+                WITH_SERVER(test_token),
+                WITH_SERVER(test_bad_orders),
+                WITH_SERVER(test_started),
+                WITH_SERVER(test_hello),
+                cmocka_unit_test(test_retire),
+                cmocka_unit_test(test_channel_closes),
+                cmocka_unit_test(test_garbage),
+                WITH_SERVER(test_many_exits),
                 WITH_SERVER(test_not_reading),
                 cmocka_unit_test(test_descriptor_limit), /* the last: a hard limit does not rise */
         };
