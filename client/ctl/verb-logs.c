@@ -115,7 +115,8 @@ static int logs_copy(LogsVerb *v) {
 }
 
 static int on_begun(const ForkdChange *change, void *userdata _unused_) {
-        return change->id != 0 && !streq(change->state, "queued") && !streq(change->state, "parked");
+        return change->id != 0 && change->state && !streq(change->state, "queued") &&
+               !streq(change->state, "parked");
 }
 
 /* Whoever follows does not care whether the job has started yet. */

@@ -67,21 +67,22 @@ static void print_output(const char *name, const json_t *certificate, const char
 
 static void print_head(const json_t *status) {
         const json_t *certificate = json_object_get(status, "certificate");
-        const char *state = text(status, "state") ?: "?";
-        char since[FORMAT_MAX], line[256];
+        const char *state = text(status, "state") ?: "?", *head;
+        char since[FORMAT_MAX], line[2 * FORMAT_MAX];
         uint64_t now = now_usec(CLOCK_REALTIME), t;
 
         if (json_is_object(certificate))
-                snprintf(line, sizeof(line), "%s", certificate_sentence(certificate));
+                head = certificate_sentence(certificate);
         else {
                 t = (uint64_t)json_integer_value(json_object_get(
                         status, json_object_get(status, "startedAtUSec") ? "startedAtUSec"
                                                                          : "queuedAtUSec"));
                 snprintf(line, sizeof(line), "%s for %s", state,
                          format_span(since, now > t ? now - t : 0));
+                head = line;
         }
         printf("job %" JSON_INTEGER_FORMAT ": ", json_integer_value(json_object_get(status, "id")));
-        ctl_print_escaped(stdout, line);
+        ctl_print_escaped(stdout, head);
         putchar('\n');
 }
 

@@ -340,6 +340,7 @@ static int base_probe(CgroupBase *base) {
                 if (r < 0)
                         return base_outcome(r);
                 r = cgroup_probe(c->fd, c->events_fd, kill);
+                c->spent = true;
                 cgroup_release(c);
                 if (r != 0)
                         return r < 0 ? base_outcome(r) : CGROUP_E_BROKEN;

@@ -6,16 +6,28 @@
 #include "log.h"
 
 #include <stdarg.h>
+#include <sys/stat.h>
 
 static int the_fd = -1;
 static int the_level = LOG_INFO;
 static bool the_journal;
 static const char *the_name = "forkd";
 
+/* The variable is inherited by whatever a service starts, terminals too: what counts is whether it
+ * names our own standard error. */
+static bool stderr_is_journal(void) {
+        const char *stream = getenv("JOURNAL_STREAM");
+        unsigned long long device, inode;
+        struct stat st;
+
+        return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+               fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
+}
+
 void log_open(const char *name, int level) {
         the_name = name;
         the_level = level;
-        the_journal = getenv("JOURNAL_STREAM") != NULL;
+        the_journal = stderr_is_journal();
         if (the_fd < 0)
                 the_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
 }

@@ -3,8 +3,8 @@
 
 /* Log lines of forkd's own processes: one sentence, lower case. They go to the journal's stream or
  * to standard error, through a duplicate of descriptor 2 made by log_open(), so that nothing that a
- * module does to descriptor 2 hides them. With $JOURNAL_STREAM each line carries a "<N>" priority
- * as sd-daemon(3) has it. Never blocks for long and never fails. */
+ * module does to descriptor 2 hides them. When $JOURNAL_STREAM names that stream, each line carries
+ * a "<N>" priority as sd-daemon(3) has it. Never blocks for long and never fails. */
 
 #include "basic.h"
 

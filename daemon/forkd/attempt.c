@@ -11,6 +11,7 @@
 #include "log.h"
 #include "order.h"
 #include "process-id.h"
+#include "text.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -19,6 +20,8 @@
 #include <sys/wait.h>
 
 #define STUCK_USEC           (10 * USEC_PER_SEC)  /* SIGKILLed and still there: said so, and tried again */
+#define RAISED_CODE_MAX      255                  /* bytes; what is more is cut, as a certificate must fit a message */
+#define RAISED_TEXT_MAX      (16 * 1024)
 
 static void attempt_attach(Attempt *a, Job *job);
 static void attempt_detach(Attempt *a);
@@ -235,8 +238,10 @@ static int keep_answer(Attempt *a, Packet *p) {
                 const char *code = json_string_value(json_object_get(p->parameters, "code"));
                 const char *text = json_string_value(json_object_get(p->parameters, "text"));
 
-                a->raised_code = strdup(code ?: "error");
-                a->raised_text = strdup(text ?: "");
+                code = code ?: "error";
+                text = text ?: "";
+                a->raised_code = strndup(code, (size_t)text_cut(code, RAISED_CODE_MAX));
+                a->raised_text = strndup(text, (size_t)text_cut(text, RAISED_TEXT_MAX));
                 if (!a->raised_code || !a->raised_text)
                         return -ENOMEM;
         }

@@ -212,6 +212,7 @@ int method_show(Call *call, json_t *parameters, void *userdata) {
         int64_t id = 0;
         json_t *spec;
         Job *job;
+        int r;
 
         if (refuse_unknown(call, parameters, known) || int_read_refused(call, parameters, "id", 1, INT64_MAX, &id))
                 return 0;
@@ -234,7 +235,13 @@ int method_show(Call *call, json_t *parameters, void *userdata) {
         json_text_close(&t, '}');
         if (json_text_finish(&t) < 0)
                 return -ENOMEM;
-        return call_reply_text(call, t.text, t.length, false);
+        r = call_reply_text(call, t.text, t.length, false);
+        if (r != -EMSGSIZE)
+                return r;
+        return wire_error(call, WIRE_LIMIT_REACHED, json_pack("{s:s}", "limit", "message"),
+                          "job %" PRId64 " and its status do not fit one message: List tells the status, and OpenOutput has its "
+                          "value",
+                          id);
 }
 
 int method_watch(Call *call, json_t *parameters, void *userdata) {

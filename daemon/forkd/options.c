@@ -64,7 +64,7 @@ int options_parse(Options *ret, int argc, char *const *argv) {
         bool twin = false;
         int c, r = 0;
 
-        optind = 1;
+        optind = 0; /* glibc: start afresh */
         while (r == 0 && (c = getopt_long(argc, argv, "h", options, NULL)) >= 0)
                 switch (c) {
                 case OPTION_SYSTEM:

@@ -89,6 +89,6 @@ void keeper_talk_drain(Keeper *k); /* reads what a dead forkd has left */
 void keeper_talk_stop(Keeper *k);
 
 /* watch.c */
-int keeper_watch_start(Keeper *k); /* forkd starts, or a start is waited for */
+int keeper_watch_start(Keeper *k);              /* forkd starts, or a start is waited for */
 void keeper_watch_heard(Keeper *k, bool alive); /* forkd has said something; alive: KEEPER_ALIVE */
 void keeper_watch_stop(Keeper *k);

@@ -284,6 +284,9 @@ class Fake:
         for id in ids:
             self.find(id)
         cursor = 0
+        for id in ids:
+            if self.jobs[id]["state"] != "finished":
+                send({"cursor": cursor, "id": id, "state": self.jobs[id]["state"]})
         while waiting:
             self.wait_for(lambda: self.closing or any(self.jobs[i]["state"] == "finished" for i in waiting))
             if self.closing:

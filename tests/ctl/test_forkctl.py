@@ -321,6 +321,9 @@ def test_show(ctl, fake):
     out = ctl("show", "1").stdout
     assert "12.3 MiB" in out and "4.9 KiB, of which the first 1.0 KiB were given up" in out
     assert out.endswith("last of stderr:\n  one\n  \\x1btwo\n")
+    sentence = f"while changing directory to '/{'ä' * 400}': No such file or directory"
+    fake.jobs[1]["certificate"].update(sentence=sentence)
+    assert ctl("show", "1").stdout.splitlines()[0] == f"job 1: {sentence}"
 
 
 def test_json_everywhere(ctl, fake, tmp_path):
@@ -426,6 +429,14 @@ def test_logs_follow(fake, start, tmp_path):
         f.write("three\n")
         fake.update(lambda: fake.jobs.update({2: status(2)}))
         assert p.stdout.read() == "three\n" and p.wait(30) == 0
+
+
+def test_logs_follow_without_a_state(ctl, fake, tmp_path):
+    populate(fake)
+    (tmp_path / "out").write_text("one\n")
+    fake.outputs = {(2, "stdout"): (tmp_path / "out", 0)}
+    fake.handlers["Watch"] = lambda p, more, send, fds, send_fds: {"cursor": 0, "id": 2}
+    assert ctl("logs", "-f", "2").stdout == "one\n"
 
 
 def test_logs_follow_into_a_closed_pipe(fake, start, tmp_path):

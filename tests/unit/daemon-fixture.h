@@ -57,6 +57,7 @@ struct Server *fixture_spawner(DaemonFixture *f);
 /* ---- clients */
 
 typedef struct Client {
+        DaemonFixture *fixture; /* borrowed */
         int fd;
         char *text; /* received and not handed out */
         size_t length;

@@ -4,6 +4,7 @@
 
 #include "daemon-fixture.h"
 
+#include "process-id.h"
 #include "server-private.h"
 
 #include <signal.h>
@@ -237,17 +238,30 @@ static void test_pause(void **state) {
 
 /* ---- what a leader leaves behind */
 
+static bool lives(pid_t pid) {
+        char process_state;
+
+        return process_stat(pid, NULL, NULL, NULL, &process_state, NULL) == 0 &&
+               process_state != 'Z' && process_state != 'X';
+}
+
 static void test_left_behind(void **state) {
         DaemonFixture *f = *state;
-        uint64_t id =
-                fixture_submit(f, "{'command':['sh','-c','sleep 1000 & sleep 1000 & exit 3']}");
+        uint64_t id = fixture_submit(
+                f, "{'command':['sh','-c','sleep 1000 & echo $!; sleep 1000 & echo $!; exit 3']}");
         const Certificate *c = fixture_wait(f, id);
+        char *text = fixture_output(f, id, "out");
+        int pids[2];
 
         check_result(c, RESULT_EXIT);
         assert_int_equal(c->status, 3);
         assert_int_equal(c->left_behind, 2);
-        fixture_until(f, f->daemon->n_attempts == 0); /* and they are ended, TERM first */
+        assert_int_equal(sscanf(text, "%d %d", &pids[0], &pids[1]), 2);
+        fixture_until(f, f->daemon->n_attempts == 0);
+        assert_false(lives(pids[0]));
+        assert_false(lives(pids[1]));
         assert_non_null(strstr(sentence_of(c), "; it left 2 processes behind, which were ended"));
+        free(text);
 }
 
 /* ---- before it is confirmed */

@@ -205,21 +205,63 @@ static void test_tree_below(void **state) {
         base_end(base);
 }
 
+static void path_of(const Cgroup *c, char ret[static 300]) {
+        char name[64];
+
+        snprintf(name, sizeof(name), "/proc/self/fd/%d", cgroup_fd(c));
+        ret[readlink(name, ret, 299)] = '\0';
+}
+
 static void test_ready_and_fresh(void **state) {
         CgroupBase *base = base_make();
-        char a[300], b[300], name[64];
-        Cgroup *c;
+        Cgroup *c[5];
+        char a[300], b[300];
 
         (void)state;
         while (cgroup_base_tidy(base, 3))
                 ;
-        for (int i = 0; i < 5; i++) { /* three from those ready, two made now; none twice */
-                assert_int_equal(cgroup_new(base, &c), 0);
-                snprintf(name, sizeof(name), "/proc/self/fd/%d", cgroup_fd(c));
-                a[readlink(name, a, sizeof(a) - 1)] = '\0';
-                if (i > 0)
+        for (int i = 0; i < 5; i++) { /* three from those ready, two made now */
+                assert_int_equal(cgroup_new(base, &c[i]), 0);
+                path_of(c[i], a);
+                for (int k = 0; k < i; k++) {
+                        path_of(c[k], b);
                         assert_string_not_equal(a, b);
-                memcpy(b, a, sizeof(b));
+                }
+        }
+        for (int i = 0; i < 5; i++)
+                cgroup_release(c[i]);
+        base_end(base);
+}
+
+/* What its attempt has left no trace in serves the next one; what was killed or frozen, or has grown, does not. */
+static void test_used_again(void **state) {
+        CgroupBase *base = base_make();
+        char first[300], next[300];
+
+        (void)state;
+        for (int trace = 0; trace < 4; trace++) {
+                Cgroup *c;
+
+                assert_int_equal(cgroup_new(base, &c), 0);
+                path_of(c, first);
+                if (trace == 1)
+                        assert_int_equal(cgroup_kill(c), 0);
+                else if (trace == 2)
+                        assert_int_equal(cgroup_freeze(c, false), 0);
+                else if (trace == 3) {
+                        char below[320];
+
+                        snprintf(below, sizeof(below), "%s/below", first);
+                        assert_int_equal(mkdir(below, 0755), 0);
+                }
+                cgroup_release(c);
+
+                assert_int_equal(cgroup_new(base, &c), 0);
+                path_of(c, next);
+                if (trace == 0)
+                        assert_string_equal(first, next);
+                else
+                        assert_string_not_equal(first, next);
                 cgroup_release(c);
         }
         base_end(base);
@@ -295,6 +337,7 @@ int main(void) {
                 cmocka_unit_test(test_freeze),
                 cmocka_unit_test(test_tree_below),
                 cmocka_unit_test(test_ready_and_fresh),
+                cmocka_unit_test(test_used_again),
                 cmocka_unit_test(test_left_behind),
                 cmocka_unit_test(test_of_process),
         };

@@ -13,11 +13,11 @@
 
 #define NOBODY_HAS_IT 3999999999u
 
-static const char *find(char **list, const char *name) {
+static const char *find(char *const *list, const char *name) {
         const char *found = NULL;
         size_t n = strlen(name);
 
-        for (char **s = list; *s; s++)
+        for (char *const *s = list; *s; s++)
                 if (strncmp(*s, name, n) == 0 && (*s)[n] == '=') {
                         assert_null(found); /* once only */
                         found = *s + n + 1;
@@ -25,7 +25,7 @@ static const char *find(char **list, const char *name) {
         return found;
 }
 
-static size_t length(char **list) {
+static size_t length(char *const *list) {
         size_t n = 0;
 
         while (list[n])
@@ -35,14 +35,16 @@ static size_t length(char **list) {
 
 static void test_default_of_user(void **state) {
         const struct passwd *user = getpwnam("daemon");
-        char **list = NULL, home[256];
+        EnvironmentCache cache = { 0 };
+        char *const *list = NULL, *const *again = NULL;
+        char home[256];
 
         (void)state;
         assert_non_null(user);
         snprintf(home, sizeof(home), "%s", user->pw_dir);
         setenv("LANG", "de_DE.UTF-8", 1);
         setenv("SECRET_OF_FORKD", "x", 1);
-        assert_int_equal(environment_default(user->pw_uid, &list), 0);
+        assert_int_equal(environment_default(&cache, user->pw_uid, &list), 0);
         assert_int_equal(length(list), 5);
         assert_non_null(strstr(find(list, "PATH"), "/usr/bin"));
         assert_string_equal(find(list, "HOME"), home);
@@ -50,23 +52,30 @@ static void test_default_of_user(void **state) {
         assert_non_null(find(list, "SHELL"));
         assert_true(*find(list, "SHELL") == '/');
         assert_string_equal(find(list, "LANG"), "de_DE.UTF-8");
-        strings_free(list);
+
+        /* asked again it is the same answer; of another user it is another */
+        assert_int_equal(environment_default(&cache, user->pw_uid, &again), 0);
+        assert_ptr_equal(again, list);
+        assert_int_equal(environment_default(&cache, 0, &again), 0);
+        assert_string_equal(find(again, "USER"), "root");
+        environment_cache_done(&cache);
 }
 
 /* A uid without an entry is a user, too. */
 static void test_default_of_stranger(void **state) {
-        char **list = NULL;
+        EnvironmentCache cache = { 0 };
+        char *const *list = NULL;
 
         (void)state;
         unsetenv("LANG");
         assert_null(getpwuid(NOBODY_HAS_IT));
-        assert_int_equal(environment_default(NOBODY_HAS_IT, &list), 0);
+        assert_int_equal(environment_default(&cache, NOBODY_HAS_IT, &list), 0);
         assert_int_equal(length(list), 4);
         assert_string_equal(find(list, "HOME"), "/");
         assert_string_equal(find(list, "SHELL"), "/bin/sh");
         assert_string_equal(find(list, "LANG"), "C.UTF-8");
         assert_null(find(list, "USER"));
-        strings_free(list);
+        environment_cache_done(&cache);
 }
 
 static void test_user_by_name_and_number(void **state) {

@@ -5,6 +5,7 @@
 #include "order.h"
 
 #include "attempt.h"
+#include "daemon.h"
 
 #include <jansson.h>
 #include <pwd.h>
@@ -27,6 +28,7 @@ enum {
 };
 
 typedef struct Made {
+        Daemon daemon;
         Job job;
         Attempt attempt;
         Order order;
@@ -56,6 +58,7 @@ static void make_job(Made *m, const char *text) {
         memset(m, 0, sizeof(*m));
         m->order = ORDER_NULL;
         m->job = (Job){
+                .daemon = &m->daemon,
                 .id = 17,
                 .spec = spec_of(text),
                 .owner = { .uid = getuid(), .gid = getgid() },
@@ -88,6 +91,7 @@ static void make_order(Made *m, int channel) {
 static void made_done(Made *m) {
         json_decref(m->parameters);
         order_done(&m->order);
+        environment_cache_done(&m->daemon.environment);
         job_spec_free(m->job.spec);
 }
 

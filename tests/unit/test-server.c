@@ -324,6 +324,7 @@ static void test_more_than_the_channel_takes(void **state) {
         Server *s = fixture_spawner(f);
         uint64_t ids[8];
         char big[100001];
+        int last = 0;
 
         memset(big, 'x', sizeof(big));
         big[sizeof(big) - 1] = '\0';
@@ -331,19 +332,23 @@ static void test_more_than_the_channel_takes(void **state) {
         for (size_t i = 0; i < ELEMENTSOF(ids); i++)
                 ids[i] = fixture_submit(
                         f,
-                        "{'command':['sh','-c','echo $1','sh','%zu'],'environment':{'A':'%s','PATH':'/bin'}}",
+                        "{'command':['sh','-c','echo $1 $$','sh','%zu'],'environment':{'A':'%s','PATH':'/bin'}}",
                         i, big);
         for (size_t i = 0; i < ELEMENTSOF(ids); i++)
                 fixture_wait_state(f, ids[i], JOB_STARTING);
         assert_non_null(s->output);
         kill(s->pid, SIGCONT);
         for (size_t i = 0; i < ELEMENTSOF(ids); i++) {
-                char expected[8], *text;
+                int number, pid;
+                char *text;
 
                 assert_int_equal(fixture_wait(f, ids[i])->result, RESULT_SUCCESS);
-                snprintf(expected, sizeof(expected), "%zu\n", i);
                 text = fixture_output(f, ids[i], "out");
-                assert_string_equal(text, expected);
+                assert_int_equal(sscanf(text, "%d %d", &number, &pid), 2);
+                assert_int_equal(number, i);
+                assert_true(pid > last ||
+                            last - pid > 10000); /* in order, unless pids began anew */
+                last = pid;
                 free(text);
         }
         assert_null(s->output);
