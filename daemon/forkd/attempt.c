@@ -14,11 +14,14 @@
 #include "text.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#define CHANNEL_PACKETS      16                   /* of one worker in one turn of the loop */
+#define DESCRIPTORS_SPARE    32                   /* for what forkservers, the keeper and clients send us */
 #define STUCK_USEC           (10 * USEC_PER_SEC)  /* SIGKILLed and still there: said so, and tried again */
 #define RAISED_CODE_MAX      255                  /* bytes; what is more is cut, as a certificate must fit a message */
 #define RAISED_TEXT_MAX      (16 * 1024)
@@ -42,8 +45,9 @@ static int attempt_new(Attempt **ret, Job *job) {
         a->ordered_at = now_usec(CLOCK_MONOTONIC);
         a->token = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
         d->n_attempts++;
-        if (a->token < 0) {
-                int r = -errno;
+        /* numbers are given lowest first: a high one says that few are left, and reports with descriptors would be lost */
+        if (a->token < 0 || a->token >= d->descriptors_max - DESCRIPTORS_SPARE) {
+                int r = a->token < 0 ? -errno : -EMFILE;
 
                 attempt_free(a);
                 return r;
@@ -87,13 +91,13 @@ Attempt *attempt_free(Attempt *a) {
         return NULL;
 }
 
-static void channel_drain(Attempt *a);
+static void channel_drain(Attempt *a, unsigned max);
 
 static int on_channel(sd_event_source *source, int fd, uint32_t events, void *userdata) {
         (void)source;
         (void)fd;
         (void)events;
-        channel_drain(userdata);
+        channel_drain(userdata, CHANNEL_PACKETS);
         return 0;
 }
 
@@ -263,8 +267,8 @@ static void tell_progress(const Attempt *a, const Packet *p) {
                 (void)call_reply_text(a->job->call, t.text, t.length, true);
 }
 
-static void channel_drain(Attempt *a) {
-        for (unsigned n = 0; a->channel >= 0 && n < 64; n++) {
+static void channel_drain(Attempt *a, unsigned max) {
+        for (unsigned n = 0; a->channel >= 0 && n < max; n++) {
                 _cleanup_(packet_done) Packet p = PACKET_NULL;
                 int r = packet_receive(a->channel, &p);
 
@@ -371,7 +375,8 @@ static int on_stuck(sd_event_source *source, uint64_t usec, void *userdata) {
 
         (void)source;
         (void)usec;
-        log_warning("job %" PRIu64 ": pid %d was killed and is still there; its slot stays taken", a->job_id, a->pid);
+        log_warning("job %" PRIu64 ": it was killed and is still there (pid %d, 0: not yet known); its slot stays taken",
+                    a->job_id, a->pid);
         attempt_kill(a);
         return 0;
 }
@@ -419,7 +424,11 @@ void attempt_stop(Attempt *a, uint64_t grace_usec) {
                         attempt_detach(a);
                         job_finish_unstarted(job, job->stop.result, job->stop.note);
                 }
-                /* else it has just begun to run: attempt_started() comes back here, or its end comes first */
+                /* Else it has just begun to run: attempt_started() comes back here, or its end comes first. Either way it may
+                 * hang in its start, as in an open() or exec() on a dead file system, and hold its forkserver up: then its
+                 * cgroup, which it was born in, is killed. */
+                if (a->cgroup && attempt_set_timer(a, grace_usec, on_grace_over) < 0)
+                        attempt_kill(a);
                 return;
         }
         if (a->phase != ATTEMPT_RUNNING)
@@ -434,6 +443,13 @@ void attempt_stop(Attempt *a, uint64_t grace_usec) {
         (void)attempt_signal(a, SIGCONT);
         if (grace_usec == 0 || attempt_set_timer(a, grace_usec, on_grace_over) < 0)
                 attempt_kill(a);
+}
+
+void attempt_give_up(Attempt *a) {
+        if (a->phase != ATTEMPT_ORDERED || !a->cgroup || !a->job)
+                return;
+        job_stop(a->job, RESULT_SETUP_FAILED, NULL, NULL);
+        attempt_kill(a);
 }
 
 /* ---- the end */
@@ -491,7 +507,11 @@ static Certificate *end_certificate(Attempt *a, const AttemptEnd *end, unsigned 
                 c->text = strdup(end->note);
         else if (job->stop.wanted && job->stop.note)
                 c->text = strdup(job->stop.note);
-        if (c->result == RESULT_ERROR) {
+        if (c->result == RESULT_SETUP_FAILED) { /* attempt_give_up() */
+                c->stage = strdup("exec");
+                c->error = ETIMEDOUT;
+                c->text = job->spec->command ? strdup(job->spec->command[0]) : NULL;
+        } else if (c->result == RESULT_ERROR) {
                 c->code = steal(a->raised_code);
                 c->text = steal(a->raised_text);
         } else if (c->result == RESULT_SUCCESS) {
@@ -514,7 +534,7 @@ void attempt_exited(Attempt *a, const AttemptEnd *end) {
                 return;
         }
 
-        channel_drain(a);
+        channel_drain(a, UINT_MAX); /* its answer may stand behind much progress */
         attempt_confirm(a, end->pid);
         a->phase = ATTEMPT_ENDED;
         a->timer = sd_event_source_disable_unref(a->timer);
@@ -622,6 +642,15 @@ static void attempt_watch_alone(Attempt *a) {
                 attempt_lost(a, "its forkserver died while starting it");
         else
                 (void)sd_event_source_set_priority(a->pidfd_source, PRIORITY_WORKER);
+}
+
+void attempt_keeper_gone(Attempt *a) {
+        if (a->phase == ATTEMPT_ENDED)
+                attempt_conclude(a);
+        else if (a->phase == ATTEMPT_ORDERED)
+                attempt_lost(a, "its forkserver and the keeper have died while it was starting");
+        else
+                attempt_watch_alone(a);
 }
 
 void attempt_orphaned(Attempt *a) {

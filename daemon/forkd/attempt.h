@@ -66,6 +66,10 @@ void attempt_exited(Attempt *a, const AttemptEnd *end);
 void attempt_failed(Attempt *a, const char *stage, int error, const char *text);
 /* Its forkserver is gone. */
 void attempt_orphaned(Attempt *a);
+/* It is an orphan, and the keeper that would tell of its end is gone, too. */
+void attempt_keeper_gone(Attempt *a);
+/* Its start takes so long that others suffer: ends it as setup-failed, if it has a cgroup. */
+void attempt_give_up(Attempt *a);
 
 /* TERM now, KILL of everything after the grace; before a pid is known, the token decides. */
 void attempt_stop(Attempt *a, uint64_t grace_usec);

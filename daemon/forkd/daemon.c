@@ -255,6 +255,7 @@ int daemon_new(Daemon **ret, DaemonOptions *options) {
         d->config = steal(options->config);
         d->state = steal(options->state);
         d->descriptors = options->descriptors;
+        d->descriptors_max = (int)sysconf(_SC_OPEN_MAX);
         d->started_at = now_usec(CLOCK_REALTIME);
 
         r = daemon_open(d, options);

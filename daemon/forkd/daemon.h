@@ -35,6 +35,7 @@ struct Daemon {
         Queue *queue;
         Watch *watch;
 
+        int descriptors_max; /* of our own, as it is now */
         EnvironmentCache environment;
         struct rlimit descriptors; /* RLIMIT_NOFILE as we were started with: that of forkservers and jobs */
 

@@ -250,16 +250,25 @@ static void on_ended(KeeperLink *k, const KeeperRecord *record) {
 }
 
 /* A living process has come to the keeper. One that is older than we are was left by a former forkd, perhaps too young
- * then to stand in its running table. Any other is of ours, and its end will be told; or a job left it behind, and its
- * cgroup or session finds it. */
+ * then to stand in its running table. Any other is a worker of ours, or a job left it behind, and its cgroup or session
+ * finds it. */
 static void on_orphan(const KeeperLink *k, const KeeperRecord *record) {
-        _cleanup_(close_fdp) int pidfd = -1;
+        _cleanup_(close_fdp) int pidfd = process_open(record->pid, record->start_time);
+        pid_t session;
+        Attempt *a;
 
-        if (record->start_time >= k->our_start_time)
-                return;
-        pidfd = process_open(record->pid, record->start_time);
         if (pidfd < 0)
                 return;
+        if (record->start_time >= k->our_start_time) {
+                /* a leader whose forkserver died before it could tell its pid */
+                server_set_poll(k->daemon->servers);
+                if (process_stat(record->pid, NULL, NULL, &session, NULL, NULL) < 0 || session != record->pid)
+                        return;
+                a = server_set_find_orphan_in_cgroup(k->daemon->servers, record->pid);
+                if (a)
+                        attempt_started(a, record->pid, record->start_time, steal_fd(&pidfd));
+                return;
+        }
         log_notice("ended pid %d, which the last forkd left running", record->pid);
         (void)process_signal(pidfd, SIGKILL);
         (void)left_behind_kill_session(record->pid, SIGKILL);
@@ -281,6 +290,19 @@ static void keeper_flush(KeeperLink *k) {
         (void)sd_event_source_set_io_events(k->source, EPOLLIN);
 }
 
+/* Nobody tells of orphans any more, and nobody would start us again: the unit starts all of it anew. */
+static void keeper_lost(KeeperLink *k) {
+        Daemon *d = k->daemon;
+
+        log_error("the keeper has gone: stopping at once");
+        d->keeper = NULL;
+        keeper_link_free(k);
+        server_set_keeper_gone(d->servers);
+        d->exit_status = 1;
+        daemon_stop(d);
+        daemon_stop(d);
+}
+
 static int on_keeper(sd_event_source *source, int fd, uint32_t events, void *userdata) {
         KeeperLink *k = userdata;
 
@@ -298,11 +320,7 @@ static int on_keeper(sd_event_source *source, int fd, uint32_t events, void *use
                 if (r == KEEPER_E_INVALID)
                         continue;
                 if (r != 0) {
-                        log_error("the keeper has gone: stopping at once");
-                        k->source = sd_event_source_disable_unref(k->source);
-                        k->daemon->exit_status = 1;
-                        daemon_stop(k->daemon);
-                        daemon_stop(k->daemon);
+                        keeper_lost(k);
                         return 0;
                 }
                 close_fd(attached);

@@ -28,16 +28,27 @@ struct Queue {
         bool recheck;        /* a job has ended that parked ones may wait for */
 };
 
+enum {
+        START_WAITS = 1, /* no forkserver for it is up now: it stays queued */
+        START_REFUSED,   /* for lack of processes or descriptors: queued again, nothing starts for a while */
+};
+
 static int start_job(Job *job) {
         Daemon *d = job->daemon;
+        char text[256];
         Server *server;
         int r;
 
         r = server_set_pick(d->servers, job->spec->start_method, job->spec->entry, &server);
         if (r == SERVER_E_WAIT)
-                return r;
+                return START_WAITS;
 
         queue_remove(d->queue, job);
+        if (r == SERVER_E_FAILED) {
+                snprintf(text, sizeof(text), "the %s cannot be started: %s", server_name(server), server_reason(server));
+                job_finish_unstarted(job, RESULT_SERVER_FAILED, text);
+                return 0;
+        }
         if (r > 0) {
                 job_finish_unstarted(job, RESULT_SERVER_FAILED, "no forkserver has this entry any more");
                 return 0;
@@ -45,7 +56,7 @@ static int start_job(Job *job) {
         if (r == 0)
                 r = attempt_start(job, server);
         if ((r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -EAGAIN) && queue_retry(d->queue, job))
-                return SERVER_E_WAIT;
+                return START_REFUSED;
         if (r < 0) {
                 log_warning_errno(r, "job %" PRIu64 ": cannot order its start", job->id);
                 job_finish_unstarted(job, RESULT_SERVER_FAILED, strerror(-r));
@@ -53,30 +64,40 @@ static int start_job(Job *job) {
         return 0;
 }
 
-static Job *first_ready(const Queue *q) {
-        for (size_t i = 0; i < PRIORITIES; i++)
-                if (q->ready[i])
-                        return q->ready[i];
-        return NULL;
+/* Starts what is in one list, in its order, while there are slots. Jobs whose forkserver is down hold up those of their
+ * start method only. False when nothing more may start now. */
+static bool start_list(Queue *q, Job **list, bool waits[static _START_METHOD_MAX]) {
+        const Daemon *d = q->daemon;
+        Job *job, *next;
+
+        DL_FOREACH_SAFE(*list, job, next) {
+                StartMethod method = job->spec->start_method;
+                int r;
+
+                if (!job->attached && d->n_durable_attempts >= d->config->max_running)
+                        return false;
+                if (waits[method])
+                        continue;
+                r = start_job(job);
+                if (r == START_REFUSED)
+                        return false;
+                waits[method] = r == START_WAITS;
+        }
+        return true;
 }
 
 static int on_wake(sd_event_source *source, void *userdata) {
+        bool waits[_START_METHOD_MAX] = { false };
         Queue *q = userdata;
         Daemon *d = q->daemon;
-        Job *job, *next;
 
         (void)source;
         queue_recheck(q);
         daemon_trim_finished(d);
-        if (now_usec(CLOCK_BOOTTIME) < q->not_before)
+        if (now_usec(CLOCK_BOOTTIME) < q->not_before || !start_list(q, &q->attached, waits) || d->draining)
                 return 0;
-        DL_FOREACH_SAFE(q->attached, job, next)
-                if (start_job(job) == SERVER_E_WAIT)
-                        break;
-        if (d->draining)
-                return 0;
-        while (d->n_durable_attempts < d->config->max_running && (job = first_ready(q)))
-                if (start_job(job) == SERVER_E_WAIT)
+        for (size_t i = 0; i < PRIORITIES; i++)
+                if (!start_list(q, &q->ready[i], waits))
                         break;
         return 0;
 }

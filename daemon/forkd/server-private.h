@@ -42,6 +42,8 @@ struct ServerSet {
 int server_spawn(Server *s);
 int server_attach(Server *s, Daemon *daemon);
 void server_gone(Server *s);
+/* Kills and reaps it; keeps the reason. */
+void server_end_process(Server *s);
 bool server_read(Server *s, unsigned max);
 /* Handles all that its channel holds, and its death. It may be freed. */
 void server_look(Server *s);

@@ -16,6 +16,8 @@
 #define ANSWER_USEC       USEC_PER_SEC         /* an order unanswered for longer: the spawner is held up */
 #define RESTART_MIN_USEC  (100 * USEC_PER_MSEC)
 #define RESTART_MAX_USEC  (10 * USEC_PER_SEC)
+#define FAILURES_MAX      5                    /* starts in a row without Ready: its jobs wait no longer */
+#define GIVE_UP_USEC      (10 * USEC_PER_SEC)  /* with all spawners held up, a start may take no longer than this */
 #define STOP_USEC         (2 * USEC_PER_SEC)   /* for all forkservers to end with their channel closed */
 
 static int on_restart(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -112,8 +114,11 @@ static int spawner_start(ServerSet *set, Server **ret) {
 
         s->daemon = set->daemon;
         r = server_spawn(s);
-        if (r >= 0)
+        if (r >= 0) {
                 r = server_attach(s, set->daemon);
+                if (r < 0)
+                        server_end_process(s);
+        }
         if (r < 0) {
                 log_error_errno(r, "cannot start %s", s->argv[0]);
                 server_free(s);
@@ -180,7 +185,7 @@ static bool entry_known(const Server *s, const char *entry) {
 int server_set_pick(ServerSet *set, StartMethod method, const char *entry, Server **ret) {
         ServerKind kind = method == START_METHOD_SPAWN ? SERVER_SPAWNER : SERVER_TWIN;
         Server *s, *held = NULL;
-        bool known = false;
+        bool known = false, failed = false;
 
         DL_FOREACH(set->servers, s) {
                 if (s->kind != kind)
@@ -188,6 +193,11 @@ int server_set_pick(ServerSet *set, StartMethod method, const char *entry, Serve
                 known = true;
                 if (s->entries && kind == SERVER_TWIN && !entry_known(s, entry))
                         return SERVER_E_NO_ENTRY;
+                if (s->failures >= FAILURES_MAX && s->state != SERVER_READY) {
+                        *ret = s;
+                        failed = true;
+                        continue;
+                }
                 /* the twin's entries come with Ready; a spawner takes orders from the first moment */
                 if (s->channel < 0 || s->state == SERVER_RETIRED || (kind == SERVER_TWIN && s->state != SERVER_READY))
                         continue;
@@ -203,7 +213,7 @@ int server_set_pick(ServerSet *set, StartMethod method, const char *entry, Serve
                 *ret = held; /* there are as many as there may be: it will answer some day */
                 return 0;
         }
-        return known ? SERVER_E_WAIT : SERVER_E_NONE;
+        return failed ? SERVER_E_FAILED : known ? SERVER_E_WAIT : SERVER_E_NONE;
 }
 
 /* ---- one that is held up, as by a dead network mount, is answered by starting another */
@@ -219,6 +229,17 @@ static unsigned count_spawners(const ServerSet *set, unsigned *ret_free) {
                         *ret_free += !s->held;
                 }
         return n;
+}
+
+/* The order that a held-up spawner has not answered for the longest is the one that it hangs in. */
+static void give_up_oldest(Server *s) {
+        Attempt *a, *oldest = NULL;
+
+        DL_FOREACH(s->attempts, a)
+                if (a->phase == ATTEMPT_ORDERED && (!oldest || a->ordered_at < oldest->ordered_at))
+                        oldest = a;
+        if (oldest)
+                attempt_give_up(oldest);
 }
 
 static int on_answer_late(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -251,6 +272,9 @@ static int on_answer_late(sd_event_source *source, uint64_t usec, void *userdata
                         (void)spawner_start(set, &another);
         } else if (s->held && now - oldest < ANSWER_USEC)
                 s->held = false;
+
+        if (s->held && now - oldest >= GIVE_UP_USEC && count_spawners(set, &n_free) >= SPAWNERS_MAX && n_free == 0)
+                give_up_oldest(s);
 
         (void)sd_event_source_set_time_relative(source, ANSWER_USEC);
         (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
@@ -289,6 +313,13 @@ void server_set_poll(ServerSet *set) {
 
         DL_FOREACH_SAFE(set->servers, s, next)
                 server_look(s);
+}
+
+void server_set_keeper_gone(ServerSet *set) {
+        Attempt *a, *next;
+
+        DL_FOREACH_SAFE(set->orphans, a, next)
+                attempt_keeper_gone(a);
 }
 
 Attempt *server_set_find_worker(ServerSet *set, pid_t pid, uint64_t start_time) {

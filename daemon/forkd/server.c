@@ -314,9 +314,27 @@ static void server_end_text(const siginfo_t *si, char *ret, size_t size) {
                 snprintf(ret, size, "it was killed by %s", signal_name(si->si_status, name));
 }
 
+/* It is our child, and with its channel closed it is ending, or no longer worth anything. One that even SIGKILL does not
+ * end soon, as in a dead file system, stays behind as it is: waiting would hold all of us up. */
+void server_end_process(Server *s) {
+        siginfo_t si = { 0 };
+
+        (void)kill(s->pid, SIGKILL);
+        for (unsigned i = 0; i < 50; i++) {
+                if (waitid(P_PID, (id_t)s->pid, &si, WEXITED | WNOHANG) < 0 || si.si_pid != 0)
+                        break;
+                usleep(1000);
+        }
+        close_fdp(&s->pidfd);
+        server_end_text(&si, s->reason, sizeof(s->reason));
+}
+
+const char *server_reason(const Server *s) {
+        return s->reason;
+}
+
 /* Its end: every attempt of it becomes an orphan, and another one is started. */
 void server_gone(Server *s) {
-        siginfo_t si = { 0 };
         Attempt *a, *next;
         bool retired = s->state == SERVER_RETIRED;
 
@@ -330,11 +348,7 @@ void server_gone(Server *s) {
                 output_free(o);
         }
 
-        /* it is our child: with its channel closed it is ending, or no longer worth anything */
-        (void)process_signal(s->pidfd, SIGKILL);
-        (void)waitid(P_PID, (id_t)s->pid, &si, WEXITED);
-        close_fdp(&s->pidfd);
-        server_end_text(&si, s->reason, sizeof(s->reason));
+        server_end_process(s);
 
         if (!retired) {
                 log_warning("%s with pid %d has gone: %s", server_name(s), s->pid, s->reason);

@@ -35,14 +35,20 @@ Server *server_free(Server *s);
 int server_set_new(ServerSet **ret, Daemon *daemon, Server *twin);
 ServerSet *server_set_free(ServerSet *set);
 
+/* The keeper has died: orphans are watched by pidfd from now on. */
+void server_set_keeper_gone(ServerSet *set);
+
 enum {
         SERVER_E_WAIT = 1, /* none is up now; queue_wake() is called when one is */
         SERVER_E_NONE,     /* no such thing: no modules are preloaded */
         SERVER_E_NO_ENTRY, /* the twin does not have this entry */
+        SERVER_E_FAILED,   /* it was started again and again and never got ready */
 };
 
-/* The forkserver for a job of this start method. */
+/* The forkserver for a job of this start method; after SERVER_E_FAILED that one, for its reason. */
 int server_set_pick(ServerSet *set, StartMethod method, const char *entry, Server **ret);
+/* Why it is failed; empty when it is not. */
+const char *server_reason(const Server *s);
 /* Handles what its channels hold now: before an orphan's end is matched. */
 void server_set_poll(ServerSet *set);
 /* The attempt of this worker, whoever has it, or NULL; start_time 0 matches any. */

@@ -190,5 +190,7 @@ int twin_main(char *const *names) {
                 return EXIT_FAILURE;
         options.modules = set;
         twin_take_title();
-        return serve(&options);
+        r = serve(&options);
+        modules_free(set);
+        return r;
 }
