@@ -135,6 +135,10 @@ Cgroup *cgroup_release(Cgroup *c) {
         return NULL;
 }
 
+void cgroup_spend(Cgroup *c) {
+        c->spent = true;
+}
+
 int cgroup_fd(const Cgroup *c) {
         return c->fd;
 }

@@ -48,5 +48,7 @@ int cgroup_freeze(Cgroup *c, bool freeze);
 int cgroup_memory_peak(const Cgroup *c, uint64_t *ret);
 /* Readable with EPOLLPRI when populated changes: the open cgroup.events. Borrowed. */
 int cgroup_events_fd(const Cgroup *c);
+/* It is not to be used again: somebody who has its descriptor may still enter it. */
+void cgroup_spend(Cgroup *c);
 /* Gives it to the base, for another attempt or for removal. NULL is fine. Returns NULL. */
 Cgroup *cgroup_release(Cgroup *c);

@@ -80,6 +80,9 @@ Attempt *attempt_free(Attempt *a) {
         close_fd(a->pidfd);
         close_fd(a->channel);
         if (a->cgroup) {
+                /* a child of a dead forkserver may be on its way into it, although it will not run */
+                if (a->phase != ATTEMPT_ENDED)
+                        cgroup_spend(a->cgroup);
                 cgroup_release(a->cgroup);
                 daemon_want_tidy(a->daemon);
         }

@@ -92,8 +92,8 @@ def test_keep_finished(forkd, spawn):
     daemon = forkd(config='KeepFinished=10')
     ids = daemon.submit(*(spawn.succeed() for _ in range(30)))
     processes.eventually(lambda: daemon.status()['totalFinished'] == 30, 20)
-    kept = sorted(s['id'] for s in daemon.list())
-    assert len(kept) == 10 and set(kept) <= set(ids)
+    kept = processes.eventually(lambda: len(l := daemon.list()) == 10 and sorted(s['id'] for s in l), 20)
+    assert set(kept) <= set(ids)
     names = {n.split('.')[0] for n in os.listdir(os.path.join(daemon.state, 'output'))}
     assert names <= {str(k) for k in kept}
 

@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #define PATIENCE_MSEC 20000
@@ -61,6 +62,14 @@ void wait_readable(int fd) {
         assert_int_equal(poll(&p, 1, PATIENCE_MSEC), 1);
 }
 
+/* A forkserver ignores nothing; a test that runs in the background of a shell ignores INT and QUIT. */
+static void reset_signals(void) {
+        static const unsigned long action[4] = { 0 }; /* of the kernel: all signals, glibc's too */
+
+        for (int i = 1; i < NSIG; i++)
+                (void)syscall(SYS_rt_sigaction, i, action, NULL, 8);
+}
+
 void fixture_start(Fixture *f, const char *name, const ModuleSet *modules) {
         int pair[2];
 
@@ -75,6 +84,7 @@ void fixture_start(Fixture *f, const char *name, const ModuleSet *modules) {
                                          .log_fd = STDERR_FILENO };
 
                 close(pair[0]);
+                reset_signals();
                 _exit(serve(&options));
         }
         close(pair[1]);
