@@ -63,7 +63,7 @@ static int factorial(ForkdCall *call, json_t *arguments, json_t **ret_value) {
         /* 10000! has 35660 digits: 3963 limbs */
         uint32_t limbs[4096] = { 1 };
         size_t n_limbs = 1;
-        json_int_t n;
+        json_int_t n = 0;
         char *text;
         int r;
 
@@ -194,7 +194,7 @@ static int add_arctan(ForkdCall *call, uint32_t *sum, uint32_t *power, uint32_t 
 
 static int pi(ForkdCall *call, json_t *arguments, json_t **ret_value) {
         size_t n;
-        json_int_t digits;
+        json_int_t digits = 0;
         uint32_t *limbs;
         char *text = NULL;
         int r;

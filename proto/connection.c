@@ -254,8 +254,6 @@ void connection_close(Connection *c) {
         c->ended = true;
         if (c->call)
                 call_lost(c->call);
-        if (service->gone)
-                service->gone(c, service->userdata);
 
         if (c->previous)
                 c->previous->next = c->next;
@@ -272,6 +270,8 @@ void connection_close(Connection *c) {
         c->source = sd_event_source_disable_unref(c->source);
         c->stream = stream_free(c->stream);
         service_connection_left(service);
+        if (service->gone)
+                service->gone(c, service->userdata);
 }
 
 static int peer_read_groups(int fd, Peer *peer) {

@@ -244,13 +244,15 @@ JobSpec *job_spec_free(JobSpec *spec) {
 /* By what they say, so that the order of members and the spacing of arguments do not matter. */
 bool job_spec_equal(const JobSpec *a, const JobSpec *b) {
         json_t *x = job_spec_dump(a, true), *y = job_spec_dump(b, true);
-        bool equal;
+        bool equal = x && y && (a->arguments_descriptor >= 0) == (b->arguments_descriptor >= 0);
 
-        if (x)
+        if (equal) {
                 json_object_del(x, "key");
-        if (y)
                 json_object_del(y, "key");
-        equal = x && y && json_equal(x, y);
+                json_object_del(x, "argumentsDescriptor");
+                json_object_del(y, "argumentsDescriptor");
+                equal = json_equal(x, y);
+        }
         json_decref(x);
         json_decref(y);
         return equal;

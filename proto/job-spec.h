@@ -114,7 +114,8 @@ JobSpec *job_spec_free(JobSpec *spec);
 static inline void job_spec_freep(JobSpec **s) {
         job_spec_free(*s);
 }
-/* Same work? Compares everything but the key. */
+/* Same work? Compares everything but the key. What comes by descriptor is for the caller to compare: any index is like
+ * any other. */
 bool job_spec_equal(const JobSpec *a, const JobSpec *b);
 /* "LimitNOFILE" → RLIMIT_NOFILE, or -EINVAL; and back (NULL). */
 int job_limit_from_string(const char *s);

@@ -123,7 +123,10 @@ size_t call_n_fds(const Call *call);
 typedef void (*CallGone)(Call *call, void *userdata);
 void call_set_gone(Call *call, CallGone gone, void *userdata);
 
-/* Bytes that wait unsent on its connection: a long stream of replies pauses while there are many. */
+/* Bytes that wait unsent on its connection: a long stream of replies pauses while there are more than
+ * CALL_PENDING_MAX, and looks again after CALL_PENDING_USEC. */
+#define CALL_PENDING_MAX  ((size_t)512 * 1024)
+#define CALL_PENDING_USEC (2 * USEC_PER_MSEC)
 size_t call_pending_output(const Call *call);
 
 /* Replies. parameters is borrowed (NULL: {}); the text form takes a finished JSON object. continues is

@@ -448,6 +448,16 @@ void attempt_stop(Attempt *a, uint64_t grace_usec) {
                 attempt_kill(a);
 }
 
+void attempt_order_again(Attempt *a) {
+        Job *job = a->job;
+
+        if (a->phase != ATTEMPT_ORDERED || !job || !attempt_take_token(a))
+                return;
+        attempt_detach(a); /* it stays until its forkserver says that it found no token */
+        job->attempt--;
+        queue_return(job->daemon->queue, job, 0);
+}
+
 void attempt_give_up(Attempt *a) {
         if (a->phase != ATTEMPT_ORDERED || !a->cgroup || !a->job)
                 return;
@@ -656,6 +666,23 @@ void attempt_keeper_gone(Attempt *a) {
                 attempt_watch_alone(a);
 }
 
+/* Its forkserver died before it could tell the pid. The leader is the one that made its session, which it did before it
+ * took the token; if it is no more, the keeper has the zombie and tells. */
+static void attempt_find_leader(Attempt *a) {
+        pid_t pids[64], session;
+        uint64_t start_time;
+        int n = cgroup_pids(a->cgroup, pids, ELEMENTSOF(pids));
+
+        for (int i = 0; i < n && i < (int)ELEMENTSOF(pids); i++)
+                if (process_stat(pids[i], NULL, NULL, &session, NULL, &start_time) >= 0 && session == pids[i]) {
+                        int pidfd = process_open(pids[i], start_time);
+
+                        if (pidfd >= 0)
+                                attempt_started(a, pids[i], start_time, pidfd);
+                        return;
+                }
+}
+
 void attempt_orphaned(Attempt *a) {
         Job *job = a->job;
 
@@ -677,7 +704,9 @@ void attempt_orphaned(Attempt *a) {
                         }
                         return;
                 }
-                if (!a->daemon->keeper || !a->cgroup) {
+                if (a->cgroup)
+                        attempt_find_leader(a);
+                if (a->phase == ATTEMPT_ORDERED && (!a->daemon->keeper || !a->cgroup)) {
                         attempt_lost(a, "its forkserver died while starting it");
                         return;
                 }

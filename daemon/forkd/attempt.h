@@ -68,6 +68,8 @@ void attempt_failed(Attempt *a, const char *stage, int error, const char *text);
 void attempt_orphaned(Attempt *a);
 /* It is an orphan, and the keeper that would tell of its end is gone, too. */
 void attempt_keeper_gone(Attempt *a);
+/* Its forkserver is held up by another start: if it has not begun to run, its job is queued again. */
+void attempt_order_again(Attempt *a);
 /* Its start takes so long that others suffer: ends it as setup-failed, if it has a cgroup. */
 void attempt_give_up(Attempt *a);
 

@@ -163,6 +163,9 @@ static void sentence_head(const Certificate *c, char *ret, size_t size) {
                 if (*end)
                         snprintf(ret, size, "cancelled%s%s%s after %s, %s", by, c->text ? ": " : "",
                                  c->text ?: "", run, end);
+                else if (c->ran)
+                        snprintf(ret, size, "cancelled%s%s%s after %s; nobody could see how it ended", by,
+                                 c->text ? ": " : "", c->text ?: "", run);
                 else
                         snprintf(ret, size, "cancelled%s%s%s before it ran", by, c->text ? ": " : "",
                                  c->text ?: "");

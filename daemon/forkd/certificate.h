@@ -39,6 +39,7 @@ typedef struct Certificate {
         char *code;     /* an entry's error */
         bool answered;  /* the entry answered (with value or error) */
         bool entry;     /* it was one */
+        bool ran;       /* though perhaps nobody saw its end */
         bool cancelled; /* somebody did, and by_uid and by_pid say who */
         uid_t by_uid;
         pid_t by_pid;

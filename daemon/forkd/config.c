@@ -53,8 +53,10 @@ static int parse_list(const ConfigKey *key, Config *config, const char *value) {
 
 static const ConfigKey keys[] = {
         { "Module", NULL, parse_list, offsetof(Config, modules), 0, 0, "names or paths of modules" },
-        { "MaxRunning", NULL, parse_number, offsetof(Config, max_running), 1, 10000, "a number from 1 to 10000" },
-        { "MaxAttached", "256", parse_number, offsetof(Config, max_attached), 1, 10000, "a number from 1 to 10000" },
+        { "MaxRunning", NULL, parse_number, offsetof(Config, max_running), 1, CONFIG_RUNNING_MAX,
+          "a number from 1 to 10000" },
+        { "MaxAttached", "256", parse_number, offsetof(Config, max_attached), 1, CONFIG_ATTACHED_MAX,
+          "a number from 1 to 10000" },
         { "QueueMax", "100000", parse_number, offsetof(Config, queue_max), 1, 10000000,
           "a number from 1 to 10000000" },
         { "KeepFinished", "10000", parse_number, offsetof(Config, keep_finished), 0, 10000000,

@@ -5,6 +5,9 @@
 
 #include "basic.h"
 
+#define CONFIG_RUNNING_MAX  10000 /* the most that MaxRunning= takes */
+#define CONFIG_ATTACHED_MAX 10000 /* the most that MaxAttached= takes */
+
 typedef struct Config {
         char **modules; /* Module=, NULL-terminated */
         unsigned max_running;

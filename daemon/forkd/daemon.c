@@ -12,13 +12,13 @@
 #include "methods.h"
 
 #include <signal.h>
-#include <systemd/sd-daemon.h>
 #include <utlist.h>
 
 #define TIDY_READY     8                   /* cgroups kept ready */
 #define TIDY_USEC      (2 * USEC_PER_MSEC) /* after the last end of an attempt */
 #define LOOK_USEC      USEC_PER_SEC        /* at sizes of output */
-#define TABLE_SLACK    1024                /* attempts whose jobs have ended */
+/* All that a reload can allow, and 1024 attempts whose jobs have ended: what is not used takes no memory. */
+#define TABLE_SLOTS    (CONFIG_RUNNING_MAX + CONFIG_ATTACHED_MAX + 1024)
 
 static const ServiceInfo info = {
         .vendor = "forkd",
@@ -131,20 +131,19 @@ static bool same_modules(const Config *a, const Config *b) {
         return (!x || !*x) && (!y || !*y);
 }
 
-static void notify_state(Daemon *d, const char *text) {
-        if (!d->keeper)
-                (void)sd_notify(0, text);
-}
-
 int daemon_reload(Daemon *d) {
         char reloading[96];
         Config *config;
         int r;
 
+        if (d->stopping) {
+                log_notice("ignoring a reload: forkd is stopping");
+                return -ESHUTDOWN;
+        }
         keeper_link_reloading(d->keeper);
         snprintf(reloading, sizeof(reloading), "RELOADING=1\nMONOTONIC_USEC=%llu",
                  (unsigned long long)now_usec(CLOCK_MONOTONIC));
-        notify_state(d, reloading);
+        notify_link_send(d->notify, reloading);
 
         r = config_load(&config, d->paths->config);
         if (r < 0)
@@ -162,7 +161,7 @@ int daemon_reload(Daemon *d) {
         }
 
         keeper_link_ready(d->keeper, r < 0 ? "reload failed" : "ready");
-        notify_state(d, "READY=1");
+        notify_link_send(d->notify, "READY=1");
         return r;
 }
 
@@ -210,10 +209,17 @@ static int daemon_open(Daemon *d, DaemonOptions *options) {
                 }
                 options->keeper_fd = -1;
         }
+        if (!d->keeper) {
+                r = notify_link_new(&d->notify, d->event);
+                if (r < 0) {
+                        server_free(twin);
+                        return log_error_errno(r, "cannot speak to the service manager");
+                }
+        }
         leftover_end_all(d);
         r = daemon_open_cgroups(d);
         if (r >= 0)
-                r = running_table_new(&d->table, d->config->max_running + d->config->max_attached + TABLE_SLACK);
+                r = running_table_new(&d->table, TABLE_SLOTS);
         if (r >= 0)
                 r = queue_new(&d->queue, d);
         if (r >= 0)
@@ -269,10 +275,8 @@ int daemon_new(Daemon **ret, DaemonOptions *options) {
 int daemon_run(Daemon *d) {
         int r;
 
-        if (!d->keeper)
-                (void)sd_event_set_watchdog(d->event, true);
         keeper_link_ready(d->keeper, "ready");
-        notify_state(d, "READY=1\nSTATUS=ready");
+        notify_link_send(d->notify, "READY=1\nSTATUS=ready");
         watch_event(d->watch, "ready", NULL, "forkd is ready");
 
         r = sd_event_loop(d->event);
@@ -308,6 +312,7 @@ Daemon *daemon_free(Daemon *d) {
                         ;
         cgroup_base_free(d->cgroups);
         keeper_link_free(d->keeper);
+        notify_link_free(d->notify);
         state_dir_free(d->state);
         config_free(d->config);
         paths_free(d->paths);

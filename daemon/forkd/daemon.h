@@ -9,6 +9,7 @@
 #include "environment.h"
 #include "job.h"
 #include "keeper-link.h"
+#include "notify-link.h"
 #include "paths.h"
 #include "priorities.h"
 #include "queue.h"
@@ -28,6 +29,7 @@ struct Daemon {
         StateDir *state;
         Service *service;
         KeeperLink *keeper; /* NULL: nobody restarts us */
+        NotifyLink *notify; /* NULL: the keeper speaks to the service manager */
         CgroupBase *cgroups; /* NULL: none, see cgroup_error */
         int cgroup_error;
         RunningTable *table;
@@ -42,6 +44,7 @@ struct Daemon {
         Job *jobs;      /* all, by id */
         void *jobs_keyed; /* those with a key, by uid and key: a tree of tsearch(3), as keys are the clients' choice and
                            * a hash would let them collide */
+        void *shares;   /* of users who have jobs: a tree of tsearch(3), by uid */
         Job *finished;  /* durable ones, oldest first */
         size_t n_states[_JOB_STATE_MAX];
         size_t n_attached;
@@ -82,6 +85,7 @@ static inline void daemon_freep(Daemon **d) {
 void daemon_drain(Daemon *d);
 /* Drains and ends: at once when told a second time. */
 void daemon_stop(Daemon *d);
+/* 0, -ESHUTDOWN while stopping, or another negative errno: the configuration stays as it was. */
 int daemon_reload(Daemon *d);
 /* An attempt or a job has ended: is a drain complete, may the loop end? */
 void daemon_check_drained(Daemon *d);

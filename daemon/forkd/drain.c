@@ -10,8 +10,9 @@
 #include "log.h"
 #include "server-private.h"
 
-#include <systemd/sd-daemon.h>
 #include <utlist.h>
+
+#define STOPPING "forkd is stopping" /* why a job is cancelled */
 
 /* Jobs with an attempt. */
 static size_t count_running(const Daemon *d) {
@@ -47,19 +48,17 @@ void daemon_check_drained(Daemon *d) {
         if (!d->draining || count_running(d) > 0)
                 return;
         answer_drains(d);
-        if (d->stopping && d->n_attempts == 0)
+        if (d->stopping && d->n_attempts == 0 && !queue_has_attached(d->queue))
                 (void)sd_event_exit(d->event, 0);
 }
 
 static void stop_jobs(Daemon *d, const char *note) {
         Job *job, *next;
 
-        HASH_ITER(hh, d->jobs, job, next) {
+        HASH_ITER(hh, d->jobs, job, next)
                 if (job->running)
                         job_stop(job, RESULT_CANCELLED, NULL, note);
-                else if (job->attached && job->state == JOB_QUEUED)
-                        job_stop(job, RESULT_CANCELLED, NULL, note);
-        }
+        queue_end_attached(d->queue, note);
 }
 
 static void kill_jobs(Daemon *d) {
@@ -82,7 +81,7 @@ static void stop_or_kill(Daemon *d, uint64_t kill_usec) {
                 kill_jobs(d);
         else {
                 d->stop_now = true;
-                stop_jobs(d, "forkd is stopping");
+                stop_jobs(d, STOPPING);
         }
         (void)sd_event_source_set_time_relative(d->drain_timer, kill_usec);
         (void)sd_event_source_set_enabled(d->drain_timer, SD_EVENT_ONESHOT);
@@ -101,7 +100,8 @@ static int on_drain_over(sd_event_source *source, uint64_t usec, void *userdata)
 }
 
 void daemon_stop(Daemon *d) {
-        size_t queued = d->n_states[JOB_QUEUED] + d->n_states[JOB_PARKED];
+        uint64_t now = now_usec(CLOCK_MONOTONIC), timeout = d->config->drain_timeout;
+        size_t queued;
 
         if (d->stopping) {
                 if (!d->stop_now)
@@ -112,15 +112,17 @@ void daemon_stop(Daemon *d) {
 
         d->stopping = true;
         keeper_link_stopping(d->keeper);
-        if (!d->keeper)
-                (void)sd_notify(0, "STOPPING=1\nSTATUS=draining");
+        notify_link_send(d->notify, "STOPPING=1\nSTATUS=draining");
         daemon_drain(d);
+        queue_end_attached(d->queue, STOPPING);
+        queued = d->n_states[JOB_QUEUED] + d->n_states[JOB_PARKED];
         if (queued > 0)
                 log_warning("%zu queued jobs are given up: the queue is in memory", queued);
         listener_drain(d);
-        if (sd_event_add_time_relative(d->event, &d->drain_timer, CLOCK_MONOTONIC, d->config->drain_timeout, 0, on_drain_over,
-                                       d) < 0)
-                stop_jobs(d, "forkd is stopping");
+        /* one at USEC_INFINITY never comes, and serves a second TERM */
+        if (sd_event_add_time(d->event, &d->drain_timer, CLOCK_MONOTONIC,
+                              timeout < USEC_INFINITY - now ? now + timeout : USEC_INFINITY, 0, on_drain_over, d) < 0)
+                stop_jobs(d, STOPPING);
         daemon_check_drained(d);
 }
 

@@ -14,6 +14,8 @@
 #include <search.h>
 #include <utlist.h>
 
+#define STATUS_COMMAND_MAX ((size_t)64 * 1024) /* bytes of its words */
+
 static const struct {
         const char *name;
         unsigned next; /* states that may follow, as bits */
@@ -73,6 +75,13 @@ static void on_call_gone(Call *call, void *userdata) {
         job_stop(job, RESULT_CANCELLED, NULL, "its client has gone");
 }
 
+/* Counts it in, or out of, its state. */
+static void job_count(const Job *job, int by) {
+        job->daemon->n_states[job->state] += (size_t)by;
+        if (job->state == JOB_QUEUED || job->state == JOB_PARKED)
+                job->share->n_waiting += (size_t)by;
+}
+
 int job_new(Job **ret, Daemon *daemon, JobSpec *taken, const Peer *peer, Call *call) {
         _cleanup_(job_spec_freep) JobSpec *spec = taken;
         _cleanup_(job_freep) Job *job = calloc(1, sizeof(*job));
@@ -91,13 +100,16 @@ int job_new(Job **ret, Daemon *daemon, JobSpec *taken, const Peer *peer, Call *c
         r = owner_from_peer(&job->owner, peer);
         if (r < 0)
                 return r;
+        job->share = user_share_get(daemon, job->owner.uid);
+        if (!job->share)
+                return -ENOMEM;
         r = state_dir_next_id(daemon->state, &job->id);
         if (r < 0)
                 return r;
 
         job->spec = steal(spec);
         job->state = JOB_QUEUED;
-        daemon->n_states[JOB_QUEUED]++;
+        job_count(job, 1);
         HASH_ADD(hh, daemon->jobs, id, sizeof(job->id), job);
         if (job->spec->key && !job->attached) {
                 if (!tsearch(job, &daemon->jobs_keyed, compare_keys))
@@ -106,6 +118,7 @@ int job_new(Job **ret, Daemon *daemon, JobSpec *taken, const Peer *peer, Call *c
         }
         if (call) {
                 daemon->n_attached++;
+                job->share->n_attached++;
                 job->counted = true;
                 job->call = call;
                 call_set_gone(call, on_call_gone, job);
@@ -123,9 +136,11 @@ Job *job_free(Job *job) {
                 DL_DELETE(*job->list, job);
         if (job->id > 0 && job->spec) {
                 HASH_DELETE(hh, job->daemon->jobs, job);
-                job->daemon->n_states[job->state]--;
-                if (job->counted)
+                job_count(job, -1);
+                if (job->counted) {
                         job->daemon->n_attached--;
+                        job->share->n_attached--;
+                }
                 if (job->keyed)
                         (void)tdelete(job, &job->daemon->jobs_keyed, compare_keys);
         }
@@ -144,6 +159,7 @@ Job *job_free(Job *job) {
         output_close(&job->outputs[1]);
         certificate_free(job->certificate);
         job_spec_free(job->spec);
+        user_share_put(job->daemon, job->share);
         free(job->owner.groups);
         free(job);
         return NULL;
@@ -192,14 +208,18 @@ void job_set_state(Job *job, JobState state) {
                 abort();
         }
 
-        d->n_states[job->state]--;
+        job_count(job, -1);
         job->state = state;
-        d->n_states[state]++;
+        job_count(job, 1);
 
         if (state == JOB_STARTING) {
                 job->started_at = now_usec(CLOCK_REALTIME);
                 job->started_boot = now_usec(CLOCK_BOOTTIME);
+                job->ran = false;
                 d->total_started++;
+        } else if (state == JOB_RUNNING) {
+                job->ran = true;
+                job->queue_deadline = USEC_INFINITY;
         } else if (state == JOB_FINISHED) {
                 job->finished_at = now_usec(CLOCK_REALTIME);
                 d->total_finished++;
@@ -265,6 +285,7 @@ static bool retry_later(Job *job) {
                                        job->spec->retries_delay_usec, 0, on_retry, job) < 0)
                 return false;
         memset(&job->stop, 0, sizeof(job->stop));
+        job->queue_deadline = USEC_INFINITY;
         job_set_state(job, JOB_PARKED);
         queue_add(job->daemon->queue, job);
         return true;
@@ -307,6 +328,7 @@ static void answer(Job *job) {
 void job_finish(Job *job, Certificate *certificate) {
         Daemon *d = job->daemon;
 
+        certificate->ran |= job->ran && certificate->attempt == job->attempt;
         certificate_add_output(certificate, job);
         if (retry_wanted(job, certificate) && retry_later(job)) {
                 certificate_free(certificate);
@@ -337,6 +359,10 @@ void job_finish(Job *job, Certificate *certificate) {
 
 void job_finish_unstarted(Job *job, Result result, const char *text) {
         Certificate *c = certificate_new(job->id, job->attempt);
+        bool ordered = job->state != JOB_QUEUED && job->state != JOB_PARKED;
+        uint64_t now = now_usec(CLOCK_BOOTTIME);
+
+        queue_remove(job->daemon->queue, job);
 
         if (!c) {
                 log_error("job %" PRIu64 ": out of memory for its certificate", job->id);
@@ -345,7 +371,8 @@ void job_finish_unstarted(Job *job, Result result, const char *text) {
         c->result = result;
         c->entry = job->spec->entry != NULL;
         c->text = text ? strdup(text) : NULL;
-        c->queue_usec = now_usec(CLOCK_BOOTTIME) - job->queued_boot;
+        c->queue_usec = (ordered ? job->started_boot : now) - job->queued_boot;
+        c->run_usec = ordered ? now - job->started_boot : 0;
         if (job->stop.by_peer) {
                 c->cancelled = true;
                 c->by_uid = job->stop.uid;
@@ -380,6 +407,21 @@ bool job_permits(const Job *job, const Peer *peer) {
         return peer->uid == 0 || peer->uid == geteuid() || peer->uid == job->owner.uid;
 }
 
+/* Whole words, as many as fit: a status is to fit a message whatever the command. */
+static void write_command(const JobSpec *spec, JsonText *t) {
+        size_t room = STATUS_COMMAND_MAX;
+        char **word = spec->command;
+
+        if (!word)
+                return;
+        json_text_open(t, "command", '[');
+        for (size_t n; *word && (n = strnlen(*word, room + 1)) <= room; word++, room -= n)
+                json_text_string(t, NULL, *word);
+        json_text_close(t, ']');
+        if (*word)
+                json_text_bool(t, "commandTruncated", true);
+}
+
 void job_write_status(const Job *job, JsonText *t, const char *key) {
         const JobSpec *spec = job->spec;
 
@@ -390,7 +432,7 @@ void job_write_status(const Job *job, JsonText *t, const char *key) {
         json_text_int(t, "uid", job->owner.uid);
         json_text_string(t, "startMethod", start_method_to_string(spec->start_method));
         json_text_int(t, "attempt", job->attempt);
-        json_text_strings(t, "command", spec->command);
+        write_command(spec, t);
         json_text_string(t, "entry", spec->entry);
         json_text_string(t, "server", spec->server);
         json_text_string(t, "name", spec->name);

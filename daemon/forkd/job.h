@@ -8,6 +8,7 @@
 #include "job-spec.h"
 #include "output.h"
 #include "service.h"
+#include "user-share.h"
 
 #include <systemd/sd-event.h>
 /* Ids are given in ascending order: they are their own best hash. */
@@ -50,17 +51,22 @@ struct Job {
         JobState state;
         bool attached; /* lives with the connection of `call`; else durable */
         JobSpec *spec; /* owned */
+        UserShare *share; /* of its owner, who is counted in it; NULL: not yet */
         Owner owner;   /* who asked; decides who may look at it and end it */
         unsigned attempt;       /* number of the present or last one, from 1; 0: none yet */
         unsigned start_refusals; /* how often the forkserver could not fork (EAGAIN) */
         Attempt *running;       /* owned while there is one, else NULL */
         Call *call;             /* attached: the unanswered Run, or NULL once its client is gone */
         int fds[3];             /* attached: descriptors for stdio, by stream; owned, -1 */
-        int arguments_fd;       /* attached: owned, -1 */
+        int arguments_fd;       /* owned, -1 */
+        uint64_t arguments_digest; /* with a key: of the bytes in it, which the job outlives */
         Output outputs[2];      /* stdout, stderr */
         uint64_t queued_at, started_at, finished_at; /* CLOCK_REALTIME, 0: not yet */
         uint64_t queued_boot, started_boot;          /* CLOCK_BOOTTIME */
         Certificate *certificate;                    /* owned, once finished */
+        uint64_t queue_deadline; /* CLOCK_BOOTTIME; 0: it has not waited for a slot yet, USEC_INFINITY: none, or met */
+        uint64_t not_before;     /* CLOCK_BOOTTIME: no start before that, after one that was refused */
+        bool ran;                /* the present attempt has got as far as running */
         sd_event_source *timer; /* queue deadline, time to start, or delay before a retry */
         struct {                /* why it is to end, once somebody or something wants that */
                 bool wanted;

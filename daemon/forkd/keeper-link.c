@@ -254,21 +254,11 @@ static void on_ended(KeeperLink *k, const KeeperRecord *record) {
  * finds it. */
 static void on_orphan(const KeeperLink *k, const KeeperRecord *record) {
         _cleanup_(close_fdp) int pidfd = process_open(record->pid, record->start_time);
-        pid_t session;
-        Attempt *a;
 
         if (pidfd < 0)
                 return;
-        if (record->start_time >= k->our_start_time) {
-                /* a leader whose forkserver died before it could tell its pid */
-                server_set_poll(k->daemon->servers);
-                if (process_stat(record->pid, NULL, NULL, &session, NULL, NULL) < 0 || session != record->pid)
-                        return;
-                a = server_set_find_orphan_in_cgroup(k->daemon->servers, record->pid);
-                if (a)
-                        attempt_started(a, record->pid, record->start_time, steal_fd(&pidfd));
+        if (record->start_time >= k->our_start_time)
                 return;
-        }
         log_notice("ended pid %d, which the last forkd left running", record->pid);
         (void)process_signal(pidfd, SIGKILL);
         (void)left_behind_kill_session(record->pid, SIGKILL);

@@ -76,6 +76,9 @@ static int method_reload(Call *call, json_t *parameters, void *userdata) {
         if (refuse_unknown(call, parameters, no_parameters) || refuse_stranger(call))
                 return 0;
         r = daemon_reload(d);
+        if (r == -ESHUTDOWN)
+                return wire_error(call, WIRE_MANAGER_DRAINING, NULL,
+                                  "forkd is stopping and does not read its configuration again");
         if (r < 0)
                 return wire_error(call, WIRE_RELOAD_FAILED, NULL,
                                   "the configuration could not be read and stays as it was: %s", strerror(-r));

@@ -6,9 +6,7 @@
 
 #include <inttypes.h>
 
-#define LIST_TEXT_MAX    ((size_t)900 * 1024) /* bytes of such a reply */
-#define LIST_PENDING_MAX ((size_t)512 * 1024) /* under more: unsent bytes above which it waits */
-#define LIST_WAIT_USEC   (2 * USEC_PER_MSEC)
+#define LIST_TEXT_MAX ((size_t)900 * 1024) /* bytes of such a reply */
 
 typedef struct Filter {
         unsigned states; /* bits; all when nothing was said */
@@ -139,9 +137,9 @@ static int listing_next(Listing *l) {
         for (; job; job = job->hh.next) {
                 if (!filter_matches(&l->filter, job, peer))
                         continue;
-                if (call_pending_output(call) > LIST_PENDING_MAX) {
+                if (call_pending_output(call) > CALL_PENDING_MAX) {
                         l->next_id = job->id;
-                        (void)sd_event_source_set_time_relative(l->timer, LIST_WAIT_USEC);
+                        (void)sd_event_source_set_time_relative(l->timer, CALL_PENDING_USEC);
                         (void)sd_event_source_set_enabled(l->timer, SD_EVENT_ONESHOT);
                         return 0;
                 }

@@ -87,7 +87,14 @@ static bool refuse_user(Call *call, const JobSpec *spec, const char *prefix) {
 static bool refuse_privileges(Call *call, const JobSpec *spec) {
         const Peer *peer = connection_peer(call_connection(call));
 
-        if (peer->uid == 0 || geteuid() != 0)
+        if (peer->uid == 0 || peer->uid == geteuid())
+                return false;
+        if (spec->priority < 0) {
+                (void)call_permission_denied(call, "only root and uid %u may ask for a priority below 0, not %d", geteuid(),
+                                             spec->priority);
+                return true;
+        }
+        if (geteuid() != 0)
                 return false;
         if (spec->nice != JOB_NICE_UNSET && spec->nice < 0) {
                 (void)call_permission_denied(call, "only root may ask for a nice value below 0, not %d", spec->nice);
@@ -175,20 +182,18 @@ static bool parse_refused(Call *call, json_t *object, const char *prefix, size_t
 
 /* Large arguments come as a memfd, which is passed on as it is; sealed for a durable job: what was accepted does not
  * change any more. */
-static bool arguments_refused(Call *call, Job *job, const char *prefix) {
+static bool arguments_fd_refused(Call *call, const JobSpec *spec, int fd, bool attached, const char *prefix) {
         const int sealed = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
-        const int index = job->spec->arguments_descriptor;
-        int fd = call_take_fd(call, (size_t)index), seals = fd < 0 ? -1 : fcntl(fd, F_GET_SEALS);
+        const int index = spec->arguments_descriptor, seals = fd < 0 ? -1 : fcntl(fd, F_GET_SEALS);
         char parameter[96];
         struct stat st;
 
         snprintf(parameter, sizeof(parameter), "%sargumentsDescriptor", prefix);
-        job->arguments_fd = fd < 0 ? -1 : fd;
         if (fd < 0)
                 (void)call_invalid_parameter(call, parameter, "there is no descriptor %d with this message, or it is named "
                                                               "twice",
                                              index);
-        else if (!job->attached && (seals < 0 || (seals & sealed) != sealed))
+        else if (!attached && (seals < 0 || (seals & sealed) != sealed))
                 (void)call_invalid_parameter(call, parameter, "descriptor %d is no memfd that is sealed against change", index);
         else if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
                 (void)call_invalid_parameter(call, parameter, "descriptor %d is no memfd", index);
@@ -197,6 +202,40 @@ static bool arguments_refused(Call *call, Job *job, const char *prefix) {
         else
                 return false;
         return true;
+}
+
+/* Of the bytes of a sealed memfd and their number: equal ones have the same, and others have another. */
+static int arguments_digest(int fd, uint64_t *ret) {
+        uint64_t words[4096], h = UINT64_C(0xcbf29ce484222325);
+        off_t offset = 0;
+        ssize_t n;
+
+        while ((n = pread(fd, words, sizeof(words), offset)) > 0) {
+                memset((char *)words + n, 0, sizeof(words) - (size_t)n);
+                for (size_t i = 0; i < ((size_t)n + 7) / 8; i++) {
+                        h = (h ^ words[i]) * UINT64_C(0x9e3779b97f4a7c15);
+                        h ^= h >> 32;
+                }
+                offset += n;
+        }
+        if (n < 0)
+                return -errno;
+        *ret = (h ^ (uint64_t)offset) * UINT64_C(0x9e3779b97f4a7c15);
+        return 0;
+}
+
+static bool arguments_refused(Call *call, Job *job, const char *prefix) {
+        int fd = call_take_fd(call, (size_t)job->spec->arguments_descriptor), r;
+
+        job->arguments_fd = fd < 0 ? -1 : fd;
+        if (arguments_fd_refused(call, job->spec, fd, job->attached, prefix))
+                return true;
+        if (job->attached || !job->spec->key)
+                return false;
+        r = arguments_digest(fd, &job->arguments_digest);
+        if (r < 0)
+                (void)wire_error(call, WIRE_STORAGE_FULL, NULL, "cannot read the arguments: %s", strerror(-r));
+        return r < 0;
 }
 
 /* ---- Run */
@@ -228,6 +267,7 @@ int method_run(Call *call, json_t *parameters, void *userdata) {
         _cleanup_(job_spec_freep) JobSpec *spec = NULL;
         Daemon *d = userdata;
         json_t *object = json_object_get(parameters, "job");
+        const Peer *peer = connection_peer(call_connection(call));
         size_t captured = 0;
         Job *job;
         int r;
@@ -244,8 +284,13 @@ int method_run(Call *call, json_t *parameters, void *userdata) {
                 return wire_error(call, WIRE_LIMIT_REACHED, json_pack("{s:s}", "limit", "MaxAttached"),
                                   "there are %zu attached jobs already, as many as MaxAttached= allows; Submit would queue it",
                                   d->n_attached);
+        if (!user_may_attach(d, peer->uid))
+                return wire_error(call, WIRE_LIMIT_REACHED, json_pack("{s:s}", "limit", "MaxAttached"),
+                                  "uid %u has as many attached jobs as one user may: half of MaxAttached=, which is %u; "
+                                  "Submit would queue it",
+                                  peer->uid, d->config->max_attached);
 
-        r = job_new(&job, d, steal(spec), connection_peer(call_connection(call)), call);
+        r = job_new(&job, d, steal(spec), peer, call);
         if (r < 0)
                 return wire_error(call, WIRE_STORAGE_FULL, NULL, "cannot accept a job: %s", strerror(-r));
 
@@ -274,8 +319,17 @@ static void submission_done(Submission *s) {
         *s = (Submission){ 0 };
 }
 
+/* Large arguments may be gone with the job's end: their digest stays. */
+static bool same_arguments(Call *call, const Job *job, const JobSpec *spec) {
+        uint64_t digest;
+
+        return spec->arguments_descriptor < 0 ||
+               (arguments_digest(call_fd(call, (size_t)spec->arguments_descriptor), &digest) == 0 &&
+                digest == job->arguments_digest);
+}
+
 /* The same key means the same job: of an earlier submission, or of this one. */
-static bool key_refused(Daemon *d, Call *call, Submission *s, size_t i) {
+static bool key_refused(Daemon *d, Call *call, Submission *s, size_t i, const char *prefix) {
         const JobSpec *spec = s->specs[i];
         Job *job;
 
@@ -290,7 +344,10 @@ static bool key_refused(Daemon *d, Call *call, Submission *s, size_t i) {
         job = job_find_key(d, connection_peer(call_connection(call))->uid, spec->key);
         if (!job)
                 return false;
-        if (!job_spec_equal(job->spec, spec)) {
+        if (spec->arguments_descriptor >= 0 &&
+            arguments_fd_refused(call, spec, call_fd(call, (size_t)spec->arguments_descriptor), false, prefix))
+                return true;
+        if (!job_spec_equal(job->spec, spec) || !same_arguments(call, job, spec)) {
                 (void)wire_error(call, WIRE_KEY_CONFLICT, json_pack("{s:s,s:I}", "key", spec->key, "id", (json_int_t)job->id),
                                  "the key '%s' belongs to job %" PRIu64 ", which is another one", spec->key, job->id);
                 return true;
@@ -312,7 +369,7 @@ static bool submission_refused(Daemon *d, Call *call, json_t *list, Submission *
                         return true;
                 }
                 if (parse_refused(call, object, prefix, &captured, &s->specs[i]) ||
-                    refuse_spec(d, call, s->specs[i], false, prefix) || key_refused(d, call, s, i))
+                    refuse_spec(d, call, s->specs[i], false, prefix) || key_refused(d, call, s, i, prefix))
                         return true;
                 s->n_new += s->jobs[i] == NULL;
         }
@@ -367,6 +424,7 @@ int method_submit(Call *call, json_t *parameters, void *userdata) {
         _cleanup_(freep) bool *made = NULL;
         Daemon *d = userdata;
         json_t *list = json_object_get(parameters, "jobs");
+        uid_t uid = connection_peer(call_connection(call))->uid;
         int r;
 
         if (refuse_unknown(call, parameters, known))
@@ -390,6 +448,11 @@ int method_submit(Call *call, json_t *parameters, void *userdata) {
                                   "the queue has %zu jobs and room for %u (QueueMax=): none of the %zu was accepted; try again "
                                   "later",
                                   d->n_states[JOB_QUEUED] + d->n_states[JOB_PARKED], d->config->queue_max, s.n_new);
+        if (!user_may_queue(d, uid, s.n_new))
+                return wire_error(call, WIRE_QUEUE_FULL, NULL,
+                                  "uid %u may have half of the queue, which has room for %u (QueueMax=): none of the %zu was "
+                                  "accepted; try again later",
+                                  uid, d->config->queue_max, s.n_new);
 
         r = submission_make(d, call, &s, made);
         if (r == SUBMISSION_E_ANSWERED)

@@ -15,6 +15,7 @@
 #define PRIORITIES        40                   /* -20 … 19 */
 #define RETRY_USEC        (50 * USEC_PER_MSEC) /* after a refused start: doubled each time … */
 #define RETRIES_DURABLE   10                   /* … so this lasts 51 s */
+#define PAUSE_MAX_USEC    USEC_PER_SEC         /* … while others wait no longer than that */
 #define RETRIES_ATTACHED  5                    /* … and this 1.5 s */
 
 struct Queue {
@@ -33,12 +34,29 @@ enum {
         START_REFUSED,   /* for lack of processes or descriptors: queued again, nothing starts for a while */
 };
 
+/* Has on_wake() run at that time, or before. */
+static void wake_at(Queue *q, uint64_t usec) {
+        uint64_t armed = USEC_INFINITY;
+        int enabled = SD_EVENT_OFF;
+
+        (void)sd_event_source_get_enabled(q->later, &enabled);
+        (void)sd_event_source_get_time(q->later, &armed);
+        if (enabled != SD_EVENT_OFF && armed <= usec)
+                return;
+        (void)sd_event_source_set_time(q->later, usec);
+        (void)sd_event_source_set_enabled(q->later, SD_EVENT_ONESHOT);
+}
+
 static int start_job(Job *job) {
         Daemon *d = job->daemon;
         char text[256];
         Server *server;
         int r;
 
+        if (now_usec(CLOCK_BOOTTIME) < job->not_before) {
+                wake_at(d->queue, job->not_before);
+                return 0;
+        }
         r = server_set_pick(d->servers, job->spec->start_method, job->spec->entry, &server);
         if (r == SERVER_E_WAIT)
                 return START_WAITS;
@@ -103,9 +121,14 @@ static int on_wake(sd_event_source *source, void *userdata) {
 }
 
 static int on_later(sd_event_source *source, uint64_t usec, void *userdata) {
+        Queue *q = userdata;
+
         (void)source;
         (void)usec;
-        queue_wake(userdata);
+        if (now_usec(CLOCK_BOOTTIME) < q->not_before)
+                wake_at(q, q->not_before);
+        else
+                queue_wake(q);
         return 0;
 }
 
@@ -184,18 +207,30 @@ static int on_queue_timeout(sd_event_source *source, uint64_t usec, void *userda
         return 0;
 }
 
-/* Now it waits for a slot only; its queue deadline counts from here. */
-static int queue_ready(Queue *q, Job *job) {
+/* For what is left of its queue deadline, which counts from the first time. */
+static int arm_deadline(Job *job) {
+        uint64_t now = now_usec(CLOCK_BOOTTIME), timeout = job->spec->queue_timeout_usec;
+        int r;
+
         job->timer = sd_event_source_disable_unref(job->timer);
-        if (job->spec->queue_timeout_usec != USEC_INFINITY) {
-                int r = sd_event_add_time_relative(q->daemon->event, &job->timer, CLOCK_BOOTTIME,
-                                                   job->spec->queue_timeout_usec, 1000, on_queue_timeout, job);
+        if (job->queue_deadline == 0)
+                job->queue_deadline = timeout < USEC_INFINITY - now ? now + timeout : USEC_INFINITY;
+        if (job->queue_deadline == USEC_INFINITY)
+                return 0;
 
-                if (r < 0)
-                        return r;
+        r = sd_event_add_time(job->daemon->event, &job->timer, CLOCK_BOOTTIME, job->queue_deadline, 1000, on_queue_timeout,
+                              job);
+        if (r >= 0)
                 (void)sd_event_source_set_priority(job->timer, PRIORITY_TIMER);
-        }
+        return r < 0 ? r : 0;
+}
 
+/* Now it waits for a slot only. */
+static int queue_ready(Queue *q, Job *job) {
+        int r = arm_deadline(job);
+
+        if (r < 0)
+                return r;
         queue_add(q, job);
         queue_wake(q);
         return 0;
@@ -302,6 +337,19 @@ void queue_recheck(Queue *q) {
         }
 }
 
+void queue_end_attached(Queue *q, const char *note) {
+        while (q->attached) {
+                Job *job = q->attached;
+
+                queue_remove(q, job);
+                job_stop(job, RESULT_CANCELLED, NULL, note);
+        }
+}
+
+bool queue_has_attached(const Queue *q) {
+        return q->attached;
+}
+
 bool queue_retry(Queue *q, Job *job) {
         if (job->start_refusals >= (job->attached ? RETRIES_ATTACHED : RETRIES_DURABLE))
                 return false;
@@ -310,9 +358,15 @@ bool queue_retry(Queue *q, Job *job) {
 }
 
 void queue_return(Queue *q, Job *job, uint64_t delay_usec) {
+        uint64_t now = now_usec(CLOCK_BOOTTIME);
         Job *other;
+        int r;
 
         job_set_state(job, JOB_QUEUED);
+        r = arm_deadline(job);
+        if (r < 0)
+                log_warning_errno(r, "job %" PRIu64 ": ignoring its queue deadline", job->id);
+        job->not_before = now + delay_usec;
         job->list = queue_list(q, job);
         /* several that come back keep their order */
         DL_FOREACH(*job->list, other)
@@ -322,9 +376,8 @@ void queue_return(Queue *q, Job *job, uint64_t delay_usec) {
         q->n_ready += !job->attached;
 
         if (delay_usec > 0) {
-                q->not_before = now_usec(CLOCK_BOOTTIME) + delay_usec;
-                (void)sd_event_source_set_time(q->later, q->not_before);
-                (void)sd_event_source_set_enabled(q->later, SD_EVENT_ONESHOT);
+                q->not_before = now + (delay_usec < PAUSE_MAX_USEC ? delay_usec : PAUSE_MAX_USEC);
+                wake_at(q, q->not_before);
         } else
                 queue_wake(q);
 }

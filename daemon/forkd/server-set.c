@@ -12,12 +12,12 @@
 #include <sys/wait.h>
 #include <utlist.h>
 
-#define SPAWNERS_MAX      4
+#define SPAWNERS_MAX      8
 #define ANSWER_USEC       USEC_PER_SEC         /* an order unanswered for longer: the spawner is held up */
 #define RESTART_MIN_USEC  (100 * USEC_PER_MSEC)
 #define RESTART_MAX_USEC  (10 * USEC_PER_SEC)
 #define FAILURES_MAX      5                    /* starts in a row without Ready: its jobs wait no longer */
-#define GIVE_UP_USEC      (10 * USEC_PER_SEC)  /* with all spawners held up, a start may take no longer than this */
+#define GIVE_UP_USEC      (5 * USEC_PER_SEC)   /* with all spawners held up, a start may take no longer than this */
 #define STOP_USEC         (2 * USEC_PER_SEC)   /* for all forkservers to end with their channel closed */
 
 static int on_restart(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -232,49 +232,52 @@ static unsigned count_spawners(const ServerSet *set, unsigned *ret_free) {
 }
 
 /* The order that a held-up spawner has not answered for the longest is the one that it hangs in. */
-static void give_up_oldest(Server *s) {
+static Attempt *oldest_order(const Server *s) {
         Attempt *a, *oldest = NULL;
 
         DL_FOREACH(s->attempts, a)
                 if (a->phase == ATTEMPT_ORDERED && (!oldest || a->ordered_at < oldest->ordered_at))
                         oldest = a;
-        if (oldest)
-                attempt_give_up(oldest);
+        return oldest;
+}
+
+/* What was ordered behind it goes to another spawner. */
+static void order_again(Server *s, const Attempt *oldest) {
+        Attempt *a, *next;
+
+        DL_FOREACH_SAFE(s->attempts, a, next)
+                if (a != oldest)
+                        attempt_order_again(a);
 }
 
 static int on_answer_late(sd_event_source *source, uint64_t usec, void *userdata) {
         Server *s = userdata, *another;
         ServerSet *set = s->daemon->servers;
-        uint64_t now = now_usec(CLOCK_MONOTONIC), oldest = USEC_INFINITY;
+        Attempt *oldest = oldest_order(s);
         unsigned n, n_free;
-        Attempt *a;
+        uint64_t since;
 
         (void)usec;
-        DL_FOREACH(s->attempts, a)
-                if (a->phase == ATTEMPT_ORDERED && a->ordered_at < oldest)
-                        oldest = a->ordered_at;
-
-        if (oldest == USEC_INFINITY) {
+        if (!oldest) {
                 s->answer_timer = sd_event_source_disable_unref(s->answer_timer);
                 s->held = false;
-                n = count_spawners(set, &n_free);
+                (void)count_spawners(set, &n_free);
                 if (n_free > 1)
                         server_retire(s);
                 return 0;
         }
 
-        if (!s->held && now - oldest >= ANSWER_USEC) {
-                s->held = true;
-                n = count_spawners(set, &n_free);
-                log_warning("spawner with pid %d does not answer%s", s->pid,
-                            n_free > 0 || n >= SPAWNERS_MAX ? "" : ", starting another");
-                if (n_free == 0 && n < SPAWNERS_MAX)
-                        (void)spawner_start(set, &another);
-        } else if (s->held && now - oldest < ANSWER_USEC)
-                s->held = false;
-
-        if (s->held && now - oldest >= GIVE_UP_USEC && count_spawners(set, &n_free) >= SPAWNERS_MAX && n_free == 0)
-                give_up_oldest(s);
+        since = now_usec(CLOCK_MONOTONIC) - oldest->ordered_at;
+        if (!s->held && since >= ANSWER_USEC)
+                log_warning("spawner with pid %d does not answer", s->pid);
+        s->held = since >= ANSWER_USEC;
+        n = count_spawners(set, &n_free);
+        if (s->held && n_free == 0 && n < SPAWNERS_MAX && spawner_start(set, &another) == 0)
+                n_free++;
+        if (s->held && n_free > 0)
+                order_again(s, oldest);
+        else if (s->held && since >= GIVE_UP_USEC)
+                attempt_give_up(oldest);
 
         (void)sd_event_source_set_time_relative(source, ANSWER_USEC);
         (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);

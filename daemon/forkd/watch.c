@@ -16,12 +16,22 @@
 
 typedef struct Watcher Watcher;
 
+typedef struct Watched {
+        uint64_t id;
+        uint64_t since; /* what changed before is known already */
+        bool finished;  /* its end has been told */
+} Watched;
+
 struct Watcher {
         Watch *watch;
         Call *call;
-        uint64_t *ids; /* NULL: all; those that are finished become 0 */
-        size_t n_ids, n_open;
+        Watched *jobs; /* NULL: all */
+        size_t n_jobs, n_open;
         bool subscriber; /* of the daemon's events, not of jobs */
+        bool behind;     /* it is told the following as its reader takes it, and after that what happens */
+        uint64_t cursor; /* of the next change */
+        size_t next_job; /* the next of its jobs to tell the present of */
+        bool ends_only;  /* of those only that have ended */
         uint64_t spoke;  /* CLOCK_MONOTONIC */
         Watcher *prev, *next;
 };
@@ -38,13 +48,13 @@ struct Watch {
         uint64_t cursor; /* of the next change; the first is 1 */
         Watcher *watchers;
         size_t n_watchers;
-        sd_event_source *timer;
+        sd_event_source *timer, *catch_up;
 };
 
 static void watcher_free(Watcher *w) {
         DL_DELETE(w->watch->watchers, w);
         w->watch->n_watchers--;
-        free(w->ids);
+        free(w->jobs);
         free(w);
 }
 
@@ -63,7 +73,7 @@ static int on_keep_alive(sd_event_source *source, uint64_t usec, void *userdata)
                 char text[64];
                 int n;
 
-                if (now - w->spoke < KEEP_ALIVE_USEC / 2)
+                if (w->behind || now - w->spoke < KEEP_ALIVE_USEC / 2)
                         continue;
                 w->spoke = now;
                 n = w->subscriber ? snprintf(text, sizeof(text), "{\"event\":\"alive\",\"sentence\":\"alive\"}")
@@ -76,6 +86,8 @@ static int on_keep_alive(sd_event_source *source, uint64_t usec, void *userdata)
         }
         return 0;
 }
+
+static int on_catch_up(sd_event_source *source, uint64_t usec, void *userdata);
 
 int watch_new(Watch **ret, Daemon *daemon) {
         Watch *w = calloc(1, sizeof(*w));
@@ -91,6 +103,10 @@ int watch_new(Watch **ret, Daemon *daemon) {
                 r = sd_event_add_time(daemon->event, &w->timer, CLOCK_MONOTONIC, 0, 0, on_keep_alive, w);
         if (r >= 0)
                 r = sd_event_source_set_enabled(w->timer, SD_EVENT_OFF);
+        if (r >= 0)
+                r = sd_event_add_time(daemon->event, &w->catch_up, CLOCK_MONOTONIC, 0, 0, on_catch_up, w);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(w->catch_up, SD_EVENT_OFF);
         if (r < 0) {
                 watch_free(w);
                 return r;
@@ -108,6 +124,7 @@ Watch *watch_free(Watch *w) {
                 watcher_free(w->watchers);
         }
         sd_event_source_disable_unref(w->timer);
+        sd_event_source_disable_unref(w->catch_up);
         free(w->ring);
         free(w);
         return NULL;
@@ -169,43 +186,75 @@ static bool watcher_may_see(const Watcher *w, uid_t uid) {
         return peer->uid == 0 || peer->uid == geteuid() || peer->uid == uid;
 }
 
-/* Tells one watcher of a change, if it wants it; may free it. */
-static void watcher_tell(Watcher *w, const JsonText *t, uint64_t id, uid_t uid, bool finished) {
-        if (w->subscriber || !watcher_may_see(w, uid))
-                return;
+enum {
+        WATCHER_ANSWERED = 1, /* for good: it is freed */
+};
 
-        if (w->ids) {
-                size_t i = 0;
-
-                while (i < w->n_ids && w->ids[i] != id)
-                        i++;
-                if (i == w->n_ids)
-                        return;
-                if (finished) {
-                        w->ids[i] = 0;
-                        if (--w->n_open == 0) {
-                                watcher_finish(w, t);
-                                return;
-                        }
+static int watcher_send(Watcher *w, const JsonText *t, Watched *watched, bool finished) {
+        if (watched && finished) {
+                watched->finished = true;
+                if (--w->n_open == 0) {
+                        watcher_finish(w, t);
+                        return WATCHER_ANSWERED;
                 }
         }
         w->spoke = now_usec(CLOCK_MONOTONIC);
         (void)call_reply_text(w->call, t->text, t->length, true);
+        return 0;
+}
+
+/* Tells one watcher of the change at a cursor, if it wants it. */
+static int watcher_tell(Watcher *w, const JsonText *t, uint64_t cursor, const Change *change) {
+        Watched *watched = w->jobs, *end = w->jobs + w->n_jobs;
+
+        if (!watcher_may_see(w, change->uid))
+                return 0;
+        while (watched < end && watched->id != change->job)
+                watched++;
+        if (w->jobs && (watched == end || watched->finished || cursor < watched->since))
+                return 0;
+        return watcher_send(w, t, w->jobs ? watched : NULL, change->state == JOB_FINISHED);
+}
+
+static int watcher_refuse(Watcher *w) {
+        Call *call = w->call;
+        uint64_t cursor = w->cursor;
+
+        call_set_gone(call, NULL, NULL);
+        watcher_free(w);
+        (void)call_invalid_parameter(call, "cursor",
+                                     "changes since cursor %" PRIu64 " are not known any more, as they were not read in time: "
+                                     "watch without a cursor to begin with the present",
+                                     cursor);
+        return WATCHER_ANSWERED;
+}
+
+/* Looks again soon whether those who are behind have read something. */
+static void watch_wait(Watch *watch) {
+        (void)sd_event_source_set_time_relative(watch->catch_up, CALL_PENDING_USEC);
+        (void)sd_event_source_set_enabled(watch->catch_up, SD_EVENT_ONESHOT);
 }
 
 void watch_job_changed(Watch *watch, const Job *job) {
         _cleanup_(json_text_done) JsonText t = JSON_TEXT_NULL;
         uint64_t cursor = watch->cursor++;
+        Change *change = &watch->ring[cursor % WATCH_RING];
         Watcher *w, *next;
 
-        watch->ring[cursor % WATCH_RING] = (Change){ .job = job->id, .uid = job->owner.uid, .state = job->state };
-        if (!watch->watchers)
+        *change = (Change){ .job = job->id, .uid = job->owner.uid, .state = job->state };
+        if (!watch->watchers || write_change(&t, watch->cursor, job->id, job->state, job) < 0)
                 return;
-
-        if (write_change(&t, watch->cursor, job->id, job->state, job) < 0)
-                return;
-        DL_FOREACH_SAFE(watch->watchers, w, next)
-                watcher_tell(w, &t, job->id, job->owner.uid, job->state == JOB_FINISHED);
+        DL_FOREACH_SAFE(watch->watchers, w, next) {
+                if (w->subscriber || w->behind)
+                        continue;
+                if (call_pending_output(w->call) > CALL_PENDING_MAX) {
+                        w->behind = true;
+                        w->cursor = cursor;
+                        watch_wait(watch);
+                        continue;
+                }
+                (void)watcher_tell(w, &t, cursor, change);
+        }
 }
 
 static uint64_t oldest_cursor(const Watch *w) {
@@ -217,76 +266,99 @@ bool watch_remembers(const Watch *w, uint64_t cursor) {
         return cursor >= oldest_cursor(w) && cursor <= w->cursor;
 }
 
-enum {
-        WATCHER_ANSWERED = 1, /* for good: it is freed */
-};
-
-/* What happened since cursor. */
-static int replay(Watch *watch, Watcher *w, uint64_t cursor) {
+/* Tells it of the next change. */
+static int tell_change(Watcher *w) {
         _cleanup_(json_text_done) JsonText t = JSON_TEXT_NULL;
-        size_t n_before = watch->n_watchers;
+        const Watch *watch = w->watch;
+        const Change *change = &watch->ring[w->cursor % WATCH_RING];
 
-        for (uint64_t c = cursor; c < watch->cursor; c++) {
-                const Change *change = &watch->ring[c % WATCH_RING];
-
-                if (write_change(&t, c + 1, change->job, change->state, job_find(watch->daemon, change->job)) < 0)
-                        return -ENOMEM;
-                watcher_tell(w, &t, change->job, change->uid, change->state == JOB_FINISHED);
-                if (watch->n_watchers < n_before)
-                        return WATCHER_ANSWERED;
-        }
-        return 0;
+        if (write_change(&t, w->cursor + 1, change->job, change->state, job_find(watch->daemon, change->job)) < 0)
+                return -ENOMEM;
+        return watcher_tell(w, &t, w->cursor++, change);
 }
 
-/* How the jobs named are at present; after a replay only of the ends that were before its cursor. */
-static int tell_present(Watch *watch, Watcher *w, const uint64_t *ids, size_t n_ids, bool ends_only) {
+/* Tells it how the next of its jobs is at present; after a replay only of an end that was before its cursor. */
+static int tell_present(Watcher *w) {
         _cleanup_(json_text_done) JsonText t = JSON_TEXT_NULL;
+        Watched *watched = &w->jobs[w->next_job];
+        const Job *job = job_find(w->watch->daemon, watched->id);
+        Change change = { .job = watched->id, .state = JOB_FINISHED };
 
-        for (size_t i = 0; i < n_ids; i++) {
-                const Job *job = job_find(watch->daemon, ids[i]);
-                bool last = w->n_open == 1 && job->state == JOB_FINISHED && w->ids[i] != 0;
-
-                if (w->ids[i] == 0 || (ends_only && job->state != JOB_FINISHED))
-                        continue;
-                if (write_change(&t, watch->cursor, job->id, job->state, job) < 0)
-                        return -ENOMEM;
-                watcher_tell(w, &t, job->id, job->owner.uid, job->state == JOB_FINISHED);
-                if (last)
-                        return 0;
+        /* one that is not there any more was finished and forgotten in between */
+        if (job)
+                change = (Change){ .job = job->id, .uid = job->owner.uid, .state = job->state };
+        if (watched->finished || (w->ends_only && change.state != JOB_FINISHED)) {
+                w->next_job++;
+                return 0;
         }
+        if (write_change(&t, w->watch->cursor, change.job, change.state, job) < 0)
+                return -ENOMEM;
+        w->next_job++;
+        watched->since = w->watch->cursor;
+        return watcher_send(w, &t, watched, change.state == JOB_FINISHED);
+}
+
+/* Tells it all up to now, as its reader takes it: the present of its jobs, then what changed since; or, from a cursor,
+ * the changes first. */
+static int watcher_catch_up(Watcher *w) {
+        Watch *watch = w->watch;
+        int r = 0;
+
+        while (r == 0 && (w->cursor < watch->cursor || w->next_job < w->n_jobs)) {
+                if (!watch_remembers(watch, w->cursor))
+                        return watcher_refuse(w);
+                if (call_pending_output(w->call) > CALL_PENDING_MAX) {
+                        watch_wait(watch);
+                        return 0;
+                }
+                if (w->next_job < w->n_jobs && (!w->ends_only || w->cursor == watch->cursor))
+                        r = tell_present(w);
+                else
+                        r = tell_change(w);
+        }
+        if (r == 0)
+                w->behind = false;
+        return r;
+}
+
+static int on_catch_up(sd_event_source *source, uint64_t usec, void *userdata) {
+        Watch *watch = userdata;
+        Watcher *w, *next;
+
+        (void)source;
+        (void)usec;
+        DL_FOREACH_SAFE(watch->watchers, w, next)
+                if (w->behind && watcher_catch_up(w) < 0)
+                        watch_wait(watch);
         return 0;
 }
 
 int watch_add(Watch *watch, Call *call, uint64_t *ids, size_t n_ids, bool has_cursor, uint64_t cursor) {
-        _cleanup_(freep) uint64_t *copy = NULL;
+        Watched *jobs = ids ? calloc(n_ids + 1, sizeof(*jobs)) : NULL;
         Watcher *w;
+        int r;
 
-        if (ids) {
-                copy = malloc(n_ids * sizeof(*ids) + 1);
-                if (!copy) {
-                        free(ids);
-                        return -ENOMEM;
-                }
-                memcpy(copy, ids, n_ids * sizeof(*ids));
-        }
-        if (watcher_new(&w, watch, call) < 0) {
+        for (size_t i = 0; jobs && i < n_ids; i++)
+                jobs[i].id = ids[i];
+        r = ids && !jobs ? -ENOMEM : watcher_new(&w, watch, call);
+        if (r < 0) {
+                free(jobs);
                 free(ids);
-                return -ENOMEM;
+                return r;
         }
-        w->ids = ids;
-        w->n_ids = w->n_open = n_ids;
+        free(ids);
+        w->jobs = jobs;
+        w->n_jobs = w->n_open = n_ids;
+        w->cursor = has_cursor ? cursor : watch->cursor;
+        w->ends_only = has_cursor;
+        w->behind = true;
 
-        if (ids && n_ids == 0) {
+        if (jobs && n_ids == 0) {
                 watcher_finish(w, NULL);
                 return 0;
         }
-        if (has_cursor) {
-                int r = replay(watch, w, cursor);
-
-                if (r != 0)
-                        return r < 0 ? r : 0;
-        }
-        return ids ? tell_present(watch, w, copy, n_ids, has_cursor) : 0;
+        r = watcher_catch_up(w);
+        return r < 0 ? r : 0;
 }
 
 int watch_subscribe(Watch *watch, Call *call) {

@@ -21,6 +21,7 @@ static const char *const names[_WIRE_ERROR_MAX] = {
         [WIRE_JOB_FAILED] = "org.forkd.jobs.JobFailed",
         [WIRE_TIMED_OUT] = "org.forkd.jobs.TimedOut",
         [WIRE_DRAINING] = "org.forkd.jobs.Draining",
+        [WIRE_MANAGER_DRAINING] = "org.forkd.manager.Draining",
         [WIRE_RELOAD_FAILED] = "org.forkd.manager.ReloadFailed",
 };
 

@@ -20,6 +20,7 @@ typedef enum WireError {
         WIRE_JOB_FAILED,
         WIRE_TIMED_OUT,
         WIRE_DRAINING,
+        WIRE_MANAGER_DRAINING,
         WIRE_RELOAD_FAILED,
         _WIRE_ERROR_MAX,
 } WireError;

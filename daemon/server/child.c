@@ -273,7 +273,7 @@ static int child_take_token(int fd) {
 
 int child_prepare(const Plan *plan, ChildReport *report) {
         static const uint64_t no_signals = 0;
-        int fds[3], token;
+        int fds[3] = { -1, -1, -1 }, token;
 
         if (child_reset_signals(plan) < 0)
                 return fail(report, CHILD_STAGE_SIGNALS, NULL);

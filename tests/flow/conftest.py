@@ -24,6 +24,7 @@ import processes  # noqa: E402
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TIMEOUT = 30
+SCOPES = {'long', 'root', 'cgroups'}  # marks of tests that do not apply everywhere
 
 
 class TimedOut(BaseException):
@@ -82,6 +83,14 @@ def pytest_collection_modifyitems(config, items):
     if out:
         config.hook.pytest_deselected(items=out)
         items[:] = [i for i in items if applies(i)]
+        config.forkd_left_out = [len(out), *sorted({m.name for i in out for m in i.iter_markers()} & SCOPES)]
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """One line, for check, of what was deselected: nothing is left out without a word."""
+    if getattr(config, 'forkd_left_out', None):
+        number, *scopes = config.forkd_left_out
+        terminalreporter.write_line(f'left out: {number} tests marked {", ".join(scopes)}')
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -130,7 +130,7 @@ class Daemon:
             'FORKD_TEST_COUNT': self.count_path,
             'FORKD_TEST_CANARY': 'never-to-be-seen-by-a-job',
             'ASAN_OPTIONS': 'handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_sigill=0:handle_abort=0:'
-                            'disable_coredump=0:detect_stack_use_after_return=0',
+                            'disable_coredump=0:detect_stack_use_after_return=0:quarantine_size_mb=16',
             'UBSAN_OPTIONS': 'print_stacktrace=1',
         }
         if not cgroups:

@@ -82,7 +82,7 @@ def test_a_drain_has_a_deadline(forkd, work, fifo, keeper):
     assert daemon.stop() == 0
     assert 0.25 < time.monotonic() - begun < 10
     beacon.ended()
-    assert job and processes.state(pid) in (None, 'Z')
+    assert job and processes.wait_gone(pid)
 
 
 @KEEPERS

@@ -26,7 +26,7 @@ def test_what_a_leader_leaves_in_its_session_is_ended(daemon, work, fifo, gate, 
     assert certificate['leftBehind'] == 3
     assert 'left 3 processes behind' in certificate['sentence']
     beacon.ended()
-    assert all(processes.wait_gone(p) for p in orphans)
+    processes.eventually(lambda: not any(processes.state(p) for p in orphans))
 
 
 @pytest.mark.cgroups

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* daemon/keeper/notify.h: what arrives at the service manager, whatever state its socket is in. */
+/* daemon/common/notify.h: what arrives at the service manager, whatever state its socket is in. */
 
 #include "notify.h"
 

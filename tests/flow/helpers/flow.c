@@ -87,8 +87,24 @@ static int entry_patient(ForkdCall *call, json_t *arguments, json_t **ret_value)
         return *ret_value ? 0 : -ENOMEM;
 }
 
+static int entry_advance(ForkdCall *call, json_t *arguments, json_t **ret_value) {
+        json_int_t n = json_integer_value(json_object_get(arguments, "n"));
+
+        for (json_int_t i = 0; i < n; i++) {
+                json_t *value = json_pack("{s:I}", "done", i);
+                int r = forkd_call_progress(call, value);
+
+                json_decref(value);
+                if (r < 0)
+                        return r;
+        }
+        *ret_value = json_pack("{s:I}", "n", n);
+        return 0;
+}
+
 static const ForkdEntry entries[] = {
         { "work", entry_work, "does what it is told", "argv=[WORD, ARGUMENT…]" },
+        { "advance", entry_advance, "tells n times how far it is, then returns n", "n=N" },
         { "mirror", entry_echo, "returns its arguments", "anything" },
         { "stain", entry_stain, "says whether another job was here", "" },
         { "complain", entry_fail, "fails", "code=WORD text=TEXT" },

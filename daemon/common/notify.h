@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What the keeper tells the service manager: lines of sd_notify(3), sent without ever blocking. */
+/* What the service manager is told: lines of sd_notify(3), sent without ever blocking. */
 
 #include "basic.h"
 
