@@ -37,9 +37,10 @@ packages_install() {
     fi
     echo "installing ${missing[*]} …"
     log=$(mktemp)
-    if ! { apt-get -q update &&
-        DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends "${missing[@]}"; } \
-        >"$log" 2>&1 </dev/null; then
+    # one of the machine's sources may be out of reach without any of this missing from the others
+    if ! { apt-get -q -o Acquire::Retries=3 update || true
+        DEBIAN_FRONTEND=noninteractive apt-get -q -y -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 \
+            install --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 </dev/null; then
         tail -n 20 "$log" >&2
         rm -f "$log"
         echo "apt-get could not install ${missing[*]}" >&2

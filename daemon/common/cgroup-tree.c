@@ -33,6 +33,25 @@ int cgroup_read(int dir_fd, const char *file, char *ret, size_t size) {
         return 0;
 }
 
+int cgroup_read_count(int dir_fd, const char *file, const char *name, uint64_t *ret) {
+        char text[512];
+        size_t length = strlen(name);
+        int r = cgroup_read(dir_fd, file, text, sizeof(text));
+
+        if (r < 0)
+                return r;
+        for (const char *line = text; line; line = strchr(line, '\n')) {
+                unsigned long long n;
+
+                line += *line == '\n';
+                if (strncmp(line, name, length) == 0 && sscanf(line + length, " %llu", &n) == 1) {
+                        *ret = n;
+                        return 0;
+                }
+        }
+        return -ENODATA;
+}
+
 int cgroup_events_populated(int events_fd) {
         char text[256];
         const char *at;

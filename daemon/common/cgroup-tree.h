@@ -13,6 +13,8 @@
 int cgroup_write(int dir_fd, const char *file, const char *text);
 /* The first bytes of a small file, NUL-terminated. */
 int cgroup_read(int dir_fd, const char *file, char *ret, size_t size);
+/* The number after a name in a file of lines "name number"; -ENODATA when it is not there. */
+int cgroup_read_count(int dir_fd, const char *file, const char *name, uint64_t *ret);
 /* 1, 0 or -errno, from an open cgroup.events; also takes its event. */
 int cgroup_events_populated(int events_fd);
 

@@ -183,6 +183,14 @@ int cgroup_memory_peak(const Cgroup *c, uint64_t *ret) {
         return 0;
 }
 
+uint64_t cgroup_oom_kills(const Cgroup *c) {
+        uint64_t n = 0;
+
+        if (c->base->controllers)
+                (void)cgroup_read_count(c->fd, "memory.events", "oom_kill", &n);
+        return n;
+}
+
 /* By the process's own word: the base's inner path, "/", our number, then the end, "/" or, of a
  * zombie, " (deleted)". */
 bool cgroup_contains(const Cgroup *c, pid_t pid) {

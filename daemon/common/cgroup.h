@@ -46,6 +46,8 @@ int cgroup_signal(const Cgroup *c, int signal); /* to each, by pidfd, checked to
 int cgroup_freeze(Cgroup *c, bool freeze);
 /* memory.peak in bytes, or -ENODATA without the controller. */
 int cgroup_memory_peak(const Cgroup *c, uint64_t *ret);
+/* How many of its processes the kernel has killed for lack of memory; 0 without the controller. */
+uint64_t cgroup_oom_kills(const Cgroup *c);
 /* Readable with EPOLLPRI when populated changes: the open cgroup.events. Borrowed. */
 int cgroup_events_fd(const Cgroup *c);
 /* It is not to be used again: somebody who has its descriptor may still enter it. */

@@ -211,10 +211,8 @@ static int daemon_open(Daemon *d, DaemonOptions *options) {
         }
         if (!d->keeper) {
                 r = notify_link_new(&d->notify, d->event);
-                if (r < 0) {
-                        server_free(twin);
-                        return log_error_errno(r, "cannot speak to the service manager");
-                }
+                if (r < 0)
+                        log_warning_errno(r, "ignoring the service manager, which cannot be spoken to");
         }
         leftover_end_all(d);
         r = daemon_open_cgroups(d);

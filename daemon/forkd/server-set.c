@@ -17,7 +17,7 @@
 #define RESTART_MIN_USEC  (100 * USEC_PER_MSEC)
 #define RESTART_MAX_USEC  (10 * USEC_PER_SEC)
 #define FAILURES_MAX      5                    /* starts in a row without Ready: its jobs wait no longer */
-#define GIVE_UP_USEC      (5 * USEC_PER_SEC)   /* with all spawners held up, a start may take no longer than this */
+#define GIVE_UP_USEC      (5 * USEC_PER_SEC)   /* a start that holds others up may take no longer than this */
 #define STOP_USEC         (2 * USEC_PER_SEC)   /* for all forkservers to end with their channel closed */
 
 static int on_restart(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -231,34 +231,55 @@ static unsigned count_spawners(const ServerSet *set, unsigned *ret_free) {
         return n;
 }
 
-/* The order that a held-up spawner has not answered for the longest is the one that it hangs in. */
-static Attempt *oldest_order(const Server *s) {
-        Attempt *a, *oldest = NULL;
+static Attempt *first_order(const Server *s) {
+        Attempt *a;
 
         DL_FOREACH(s->attempts, a)
-                if (a->phase == ATTEMPT_ORDERED && (!oldest || a->ordered_at < oldest->ordered_at))
-                        oldest = a;
-        return oldest;
+                if (a->phase == ATTEMPT_ORDERED)
+                        return a;
+        return NULL;
+}
+
+/* The start that a held-up spawner hangs in. It takes orders one by one, so it is the last that has come to life;
+ * without cgroups that cannot be seen, and it is taken to be the first. */
+static Attempt *hanging_start(const Server *s) {
+        Attempt *a, *last = first_order(s);
+
+        DL_FOREACH(s->attempts, a)
+                if (a->phase == ATTEMPT_ORDERED && a->cgroup && cgroup_populated(a->cgroup) > 0)
+                        last = a;
+        return last;
 }
 
 /* What was ordered behind it goes to another spawner. */
-static void order_again(Server *s, const Attempt *oldest) {
-        Attempt *a, *next;
+static void order_again(Attempt *hanging) {
+        Attempt *next;
 
-        DL_FOREACH_SAFE(s->attempts, a, next)
-                if (a != oldest)
-                        attempt_order_again(a);
+        for (Attempt *a = hanging->next; a; a = next) {
+                next = a->next;
+                attempt_order_again(a);
+        }
+}
+
+/* Others wait for this very spawner: those that it has started before cannot be reported either. */
+static bool holds_others_up(const Server *s, const Attempt *hanging) {
+        const Attempt *a;
+
+        DL_FOREACH(s->attempts, a)
+                if (a != hanging && a->job)
+                        return true;
+        return false;
 }
 
 static int on_answer_late(sd_event_source *source, uint64_t usec, void *userdata) {
         Server *s = userdata, *another;
         ServerSet *set = s->daemon->servers;
-        Attempt *oldest = oldest_order(s);
+        Attempt *hanging;
         unsigned n, n_free;
         uint64_t since;
 
         (void)usec;
-        if (!oldest) {
+        if (!first_order(s)) {
                 s->answer_timer = sd_event_source_disable_unref(s->answer_timer);
                 s->held = false;
                 (void)count_spawners(set, &n_free);
@@ -267,7 +288,8 @@ static int on_answer_late(sd_event_source *source, uint64_t usec, void *userdata
                 return 0;
         }
 
-        since = now_usec(CLOCK_MONOTONIC) - oldest->ordered_at;
+        hanging = hanging_start(s);
+        since = now_usec(CLOCK_MONOTONIC) - hanging->ordered_at;
         if (!s->held && since >= ANSWER_USEC)
                 log_warning("spawner with pid %d does not answer", s->pid);
         s->held = since >= ANSWER_USEC;
@@ -275,9 +297,9 @@ static int on_answer_late(sd_event_source *source, uint64_t usec, void *userdata
         if (s->held && n_free == 0 && n < SPAWNERS_MAX && spawner_start(set, &another) == 0)
                 n_free++;
         if (s->held && n_free > 0)
-                order_again(s, oldest);
-        else if (s->held && since >= GIVE_UP_USEC)
-                attempt_give_up(oldest);
+                order_again(hanging);
+        if (since >= GIVE_UP_USEC && (n_free == 0 || holds_others_up(s, hanging)))
+                attempt_give_up(hanging);
 
         (void)sd_event_source_set_time_relative(source, ANSWER_USEC);
         (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);

@@ -94,6 +94,31 @@ static void test_off(void **state) {
                 assert_string_not_equal(cgroup_error_string(e), cgroup_error_string(0));
 }
 
+static void test_count(void **state) {
+        static const char text[] = "low 0\nhigh 1\nmax 22\noom 3\noom_group_kill 9\noom_kill 4\n";
+        char folder[] = "/tmp/test-cgroup-XXXXXX", path[64];
+        uint64_t n = 99;
+        int fd, dir;
+
+        (void)state;
+        assert_non_null(mkdtemp(folder));
+        snprintf(path, sizeof(path), "%s/memory.events", folder);
+        fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+        close(fd);
+        dir = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+        assert_int_equal(cgroup_read_count(dir, "memory.events", "oom_kill", &n), 0);
+        assert_int_equal(n, 4);
+        assert_int_equal(cgroup_read_count(dir, "memory.events", "low", &n), 0);
+        assert_int_equal(n, 0);
+        assert_int_equal(cgroup_read_count(dir, "memory.events", "oom_group", &n), -ENODATA);
+        assert_int_equal(cgroup_read_count(dir, "memory.peak", "oom_kill", &n), -ENOENT);
+        close(dir);
+        unlink(path);
+        rmdir(folder);
+}
+
 static void test_kill(void **state) {
         CgroupBase *base = base_make();
         pid_t pids[2], seen[1];
@@ -112,6 +137,7 @@ static void test_kill(void **state) {
         assert_false(cgroup_contains(c, getpid()));
         if (cgroup_memory_peak(c, &peak) != 0)
                 assert_int_equal(cgroup_memory_peak(c, &peak), -ENODATA);
+        assert_int_equal(cgroup_oom_kills(c), 0);
 
         assert_int_equal(cgroup_kill(c), 0);
         wait_unpopulated(c); /* zombies do not count */
@@ -332,6 +358,7 @@ static void test_of_process(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_off),
+                cmocka_unit_test(test_count),
                 cmocka_unit_test(test_kill),
                 cmocka_unit_test(test_signal_reaches_only_members),
                 cmocka_unit_test(test_freeze),
