@@ -257,7 +257,9 @@ static void on_orphan(const KeeperLink *k, const KeeperRecord *record) {
 
         if (pidfd < 0)
                 return;
-        if (record->start_time >= k->our_start_time)
+        /* start times are ticks of 10 ms; inside one the order of pids decides */
+        if (record->start_time > k->our_start_time ||
+            (record->start_time == k->our_start_time && record->pid > getpid()))
                 return;
         log_notice("ended pid %d, which the last forkd left running", record->pid);
         (void)process_signal(pidfd, SIGKILL);

@@ -73,7 +73,8 @@ static int start_job(Job *job) {
         }
         if (r == 0)
                 r = attempt_start(job, server);
-        if ((r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -EAGAIN) && queue_retry(d->queue, job))
+        if ((r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -EAGAIN || r == -ETOOMANYREFS) &&
+            queue_retry(d->queue, job))
                 return START_REFUSED;
         if (r < 0) {
                 log_warning_errno(r, "job %" PRIu64 ": cannot order its start", job->id);

@@ -122,6 +122,7 @@ def test_a_keeper_that_dies_with_orphans(forkd, spawn, fifo):
         beacon.ended()
 
 
+@pytest.mark.root  # for others the kernel counts descriptors on their way, of all that the user runs
 def test_few_descriptors(forkd, spawn):
     """Jobs wait for their turn or say why; nothing hangs, and clients are served."""
     daemon = forkd(config='MaxRunning=40', start=False)

@@ -54,6 +54,37 @@ static void check_result(const Certificate *c, Result result) {
                          sentence_of(c));
 }
 
+/* ---- ends that nobody saw */
+
+static void test_cancelled_with_its_end_unseen(void **state) {
+        DaemonFixture *f = *state;
+        uint64_t id = fixture_submit(f, "{'command':['sleep','1000']}");
+        const Certificate *c;
+
+        fixture_wait_state(f, id, JOB_RUNNING);
+        kill(fixture_spawner(f)->pid, SIGKILL);
+        fixture_until(f, fixture_job(f, id)->running->orphan);
+        job_stop(fixture_job(f, id), RESULT_CANCELLED, NULL, NULL);
+        c = fixture_wait(f, id);
+        check_result(c, RESULT_CANCELLED);
+        assert_non_null(strstr(sentence_of(c), "nobody could see how it ended"));
+}
+
+/* What was ordered and never ran has run out of time all the same. */
+static void test_timeout_before_it_ran(void **state) {
+        DaemonFixture *f = *state;
+        const Certificate *c;
+        uint64_t id;
+
+        kill(fixture_spawner(f)->pid, SIGSTOP);
+        id = fixture_submit(f, "{'command':['true'],'timeoutUSec':20000}");
+        c = fixture_wait(f, id);
+        check_result(c, RESULT_TIMEOUT);
+        assert_in_range(c->run_usec, 20000, USEC_PER_SEC);
+        assert_true(c->queue_usec < 20000);
+        kill(fixture_spawner(f)->pid, SIGCONT);
+}
+
 /* ---- how commands end */
 
 static void test_statuses(void **state) {
@@ -565,6 +596,8 @@ static void test_entry_large_error(void **state) {
 
 int main(int argc, char **argv) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(test_cancelled_with_its_end_unseen, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_timeout_before_it_ran, setup, teardown),
                 BOTH(test_statuses),
                 BOTH(test_signals),
                 BOTH(test_output),

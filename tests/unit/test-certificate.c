@@ -98,6 +98,8 @@ static const Case cases[] = {
             .run_usec = MS,
             .text = TEXT("its client has gone") },
           "cancelled: its client has gone after 1 ms, exited with status 7" },
+        { { .result = RESULT_CANCELLED, .status = -1, .ran = true, .run_usec = MS },
+          "cancelled after 1 ms; nobody could see how it ended" },
         { { .result = RESULT_DEPENDENCY,
             .status = -1,
             .text = TEXT("job 7, which it waits for, has failed") },

@@ -220,6 +220,163 @@ static void test_queue_timeout_ends_with_the_start(void **state) {
         assert_int_equal(state_of(f, id), JOB_RUNNING);
 }
 
+/* A start that came to nothing does not end it: what was left before goes on to count. */
+static void test_queue_timeout_after_a_return(void **state) {
+        DaemonFixture *f = *state;
+        const Certificate *c;
+        uint64_t id;
+
+        kill(fixture_spawner(f)->pid, SIGSTOP); /* orders are given and not taken */
+        id = fixture_submit(f, "{'command':['true'],'queueTimeoutUSec':500000}");
+        fixture_wait_state(f, id, JOB_STARTING);
+        f->daemon->config->max_running = 0;
+        kill(fixture_spawner(f)->pid, SIGKILL);
+        fixture_until(f, state_of(f, id) == JOB_QUEUED);
+        c = fixture_wait(f, id);
+        assert_int_equal(c->result, RESULT_QUEUE_TIMEOUT);
+        assert_in_range(c->queue_usec, 500000, 900000);
+}
+
+/* Time that it is parked for does not count, nor do the delays between attempts. */
+static void test_queue_timeout_of_what_was_parked(void **state) {
+        DaemonFixture *f = *state;
+        uint64_t parked = fixture_submit(
+                f, "{'command':['true'],'queueTimeoutUSec':20000000,'startAtUSec':%llu}",
+                (unsigned long long)(now_usec(CLOCK_REALTIME) + 100000));
+        uint64_t tried = fixture_submit(f, "{'command':['false'],'queueTimeoutUSec':100000,"
+                                           "'retries':{'max':1,'delayUSec':150000}}");
+
+        assert_int_equal(fixture_job(f, parked)->queue_deadline, 0);
+        assert_int_equal(fixture_wait(f, tried)->result, RESULT_EXIT);
+        assert_int_equal(fixture_job(f, tried)->certificate->attempt, 2);
+        assert_int_equal(fixture_wait(f, parked)->result, RESULT_SUCCESS);
+}
+
+/* A job that cannot even be parked is finished and nothing else. */
+static void test_cannot_be_parked(void **state) {
+        DaemonFixture *f = *state;
+        struct rlimit was, none;
+        uint64_t parked, failed;
+        json_t *reply;
+        Client c;
+
+        hold(f); /* there is a block of ids now */
+        client_open(f, &c);
+        fixture_settle(f);
+        assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+        none = was;
+        none.rlim_cur = 3;
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0); /* none for the first timer of its clock */
+        client_send(&c, "jobs.Submit", false, "{'jobs':[{'command':['true'],'startAtUSec':%lld}]}",
+                    (long long)INT64_MAX);
+        reply = client_receive(f, &c);
+        failed = (uint64_t)json_integer_value(json_array_get(reply_member(reply, "ids"), 0));
+        json_decref(reply);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+        assert_int_equal(state_of(f, failed), JOB_FINISHED);
+
+        parked = fixture_submit(f, "{'command':['true'],'startAtUSec':%lld}", (long long)INT64_MAX);
+        client_send(&c, "jobs.Forget", false, "{'finished':true}");
+        reply = client_receive(f, &c);
+        assert_int_equal(reply_integer(reply, "forgotten"), 1);
+        json_decref(reply);
+        assert_int_equal(state_of(f, parked), JOB_PARKED);
+        client_close(f, &c);
+}
+
+/* ---- one user among others */
+
+#define STRANGER 4711
+#define LATER    "{'command':['true'],'startAtUSec':9000000000000000000}"
+
+static void test_share_of_the_queue(void **state) {
+        DaemonFixture *f = *state;
+        char *sentence;
+        json_t *reply;
+        json_int_t id;
+        Client root, stranger;
+
+        if (geteuid() != 0)
+                skip();
+        client_open(f, &root);
+        client_open_as(f, &stranger, STRANGER);
+        client_send(&stranger, "jobs.Submit", false, "{'jobs':[" LATER "," LATER "]}");
+        json_decref(client_receive(f, &stranger));
+        client_send(&stranger, "jobs.Submit", false, "{'jobs':[" LATER "," LATER "]}");
+        sentence = client_expect_error(f, &stranger, "forkd.jobs.QueueFull");
+        assert_non_null(strstr(sentence, "half"));
+        free(sentence);
+        client_send(&stranger, "jobs.Submit", false, "{'jobs':[" LATER "]}");
+        reply = client_receive(f, &stranger);
+        id = json_integer_value(json_array_get(reply_member(reply, "ids"), 0));
+        json_decref(reply);
+        client_send(&stranger, "jobs.Submit", false, "{'jobs':[" LATER "]}");
+        free(client_expect_error(f, &stranger, "forkd.jobs.QueueFull"));
+
+        /* the rest is there for others, and what has ended counts no more */
+        client_send(&root, "jobs.Submit", false, "{'jobs':[" LATER "," LATER "]}");
+        json_decref(client_receive(f, &root));
+        client_send(&stranger, "jobs.Cancel", false, "{'ids':[%d]}", (int)id);
+        json_decref(client_receive(f, &stranger));
+        client_send(&stranger, "jobs.Submit", false, "{'jobs':[" LATER "]}");
+        reply = client_receive(f, &stranger);
+        assert_null(json_object_get(reply, "error"));
+        json_decref(reply);
+        client_close(f, &stranger);
+        client_close(f, &root);
+}
+
+static void test_share_of_attached(void **state) {
+        DaemonFixture *f = *state;
+        Client clients[4];
+        char *sentence;
+
+        if (geteuid() != 0)
+                skip();
+        f->daemon->config->max_attached = 3;
+        for (size_t i = 0; i < ELEMENTSOF(clients); i++)
+                if (i < 3)
+                        client_open_as(f, &clients[i], STRANGER);
+                else
+                        client_open(f, &clients[i]);
+        for (size_t i = 0; i < 2; i++) {
+                client_send(&clients[i], "jobs.Run", false, "{'job':" HOLD "}}");
+                fixture_until(f, f->daemon->n_attached == i + 1);
+        }
+        client_send(&clients[2], "jobs.Run", false, "{'job':" HOLD "}}");
+        sentence = client_expect_error(f, &clients[2], "forkd.jobs.LimitReached");
+        assert_non_null(strstr(sentence, "half"));
+        free(sentence);
+        client_send(&clients[3], "jobs.Run", false, "{'job':" HOLD "}}");
+        fixture_until(f, f->daemon->n_attached == 3);
+
+        client_close(f, &clients[0]);
+        fixture_until(f, f->daemon->n_attached == 2);
+        client_send(&clients[2], "jobs.Run", false, "{'job':" HOLD "}}");
+        fixture_until(f, f->daemon->n_attached == 3);
+        for (size_t i = 1; i < ELEMENTSOF(clients); i++)
+                client_close(f, &clients[i]);
+        fixture_until(f, f->daemon->n_attached == 0);
+}
+
+static void test_priority_of_a_stranger(void **state) {
+        DaemonFixture *f = *state;
+        char *sentence;
+        Client c;
+
+        if (geteuid() != 0)
+                skip();
+        client_open_as(f, &c, STRANGER);
+        client_send(&c, "jobs.Submit", false, "{'jobs':[{'command':['true'],'priority':-1}]}");
+        sentence = client_expect_error(f, &c, "varlink.service.PermissionDenied");
+        assert_non_null(strstr(sentence, "priority"));
+        free(sentence);
+        client_send(&c, "jobs.Submit", false, "{'jobs':[{'command':['true'],'priority':0}]}");
+        json_decref(client_receive(f, &c));
+        fixture_until(f, f->daemon->n_states[JOB_FINISHED] == 1);
+        client_close(f, &c);
+}
+
 /* ---- what waits for others, or for its time */
 
 static void test_after(void **state) {
@@ -477,6 +634,72 @@ static void test_no_descriptors(void **state) {
         assert_int_equal(fixture_job(f, id)->certificate->attempt, 1);
 }
 
+/* One that is refused again and again waits longer and longer; others do not. */
+static void test_one_refused_often(void **state) {
+        DaemonFixture *f = *state;
+        Job *refused = fixture_new_job(f, "{'command':['true']}");
+        uint64_t mark = now_usec(CLOCK_BOOTTIME), id;
+
+        refused->start_refusals = 9;
+        assert_true(queue_retry(f->daemon->queue, refused));
+        id = fixture_submit(f, "{'command':['true']}");
+        assert_int_equal(fixture_wait(f, id)->result, RESULT_SUCCESS);
+        assert_in_range(now_usec(CLOCK_BOOTTIME) - mark, 900000, 5000000);
+        assert_int_equal(refused->state, JOB_QUEUED);
+        refused->not_before = now_usec(CLOCK_BOOTTIME) + 20000;
+        queue_wake(f->daemon->queue);
+        assert_int_equal(fixture_wait(f, refused->id)->result, RESULT_SUCCESS);
+}
+
+/* ---- the end of the daemon */
+
+/* An attached job that waits for a forkserver is told that there will be none. */
+static void test_stop_ends_attached_jobs_that_wait(void **state) {
+        DaemonFixture *f = *state;
+        char *sentence;
+        Client c;
+
+        hold(f);
+        client_open(f, &c);
+        fixture_settle(f);
+        kill(fixture_spawner(f)->pid, SIGKILL);
+        fixture_until(f, fixture_spawner(f)->state != SERVER_READY);
+        client_send(&c, "jobs.Run", false, "{'job':{'command':['true']}}");
+        fixture_until(f, f->daemon->n_attached == 1);
+        daemon_stop(f->daemon);
+        sentence = client_expect_error(f, &c, "forkd.jobs.JobFailed");
+        assert_string_equal(sentence, "cancelled: forkd is stopping before it ran");
+        free(sentence);
+        client_close(f, &c);
+}
+
+static void test_no_reload_while_stopping(void **state) {
+        DaemonFixture *f = *state;
+        Client c;
+
+        hold(f);
+        client_open(f, &c);
+        fixture_settle(f);
+        daemon_stop(f->daemon);
+        client_send(&c, "manager.Reload", false, "{}");
+        free(client_expect_error(f, &c, "forkd.manager.Draining"));
+        client_close(f, &c);
+}
+
+/* A reload may allow more than there was at the start. */
+static void test_running_table_has_room(void **state) {
+        static int slots[CONFIG_RUNNING_MAX + CONFIG_ATTACHED_MAX];
+        DaemonFixture *f = *state;
+        RunningSlot slot = { .job = 1, .attempt = 1, .pid = 1 };
+
+        for (size_t i = 0; i < ELEMENTSOF(slots); i++) {
+                slots[i] = running_table_put(f->daemon->table, &slot);
+                assert_true(slots[i] >= 0);
+        }
+        for (size_t i = 0; i < ELEMENTSOF(slots); i++)
+                running_table_clear(f->daemon->table, slots[i]);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_first_come_first_served, setup, teardown),
@@ -488,6 +711,13 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_queue_timeout, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_queue_timeout_ends_with_the_start, setup,
                                                 teardown),
+                cmocka_unit_test_setup_teardown(test_queue_timeout_after_a_return, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_queue_timeout_of_what_was_parked, setup_three,
+                                                teardown),
+                cmocka_unit_test_setup_teardown(test_cannot_be_parked, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_share_of_the_queue, setup_small, teardown),
+                cmocka_unit_test_setup_teardown(test_share_of_attached, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_priority_of_a_stranger, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_after, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_after_retries, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_start_at, setup, teardown),
@@ -502,6 +732,11 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_drained_between_attempts, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_return_keeps_order, setup_three, teardown),
                 cmocka_unit_test_setup_teardown(test_no_descriptors, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_one_refused_often, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_stop_ends_attached_jobs_that_wait, setup,
+                                                teardown),
+                cmocka_unit_test_setup_teardown(test_no_reload_while_stopping, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_running_table_has_room, setup, teardown),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

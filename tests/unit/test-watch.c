@@ -283,6 +283,121 @@ static void test_ring_overrun(void **state) {
         client_close(f, &c);
 }
 
+/* ---- readers that take their time: more than may wait for one of them */
+
+#define LARGE (64 * 1024)
+#define MANY  400 /* of these are more than 16 MiB */
+
+/* A job that has ended, with a large certificate. */
+static uint64_t ended(DaemonFixture *f) {
+        uint64_t id = fixture_submit(f, "{'command':['true'],'startAtUSec':%lld}",
+                                     (long long)INT64_MAX);
+        Certificate *c;
+
+        stop(f, id);
+        c = fixture_job(f, id)->certificate;
+        c->stderr_tail = malloc(LARGE);
+        memset(c->stderr_tail, 'x', LARGE - 1);
+        c->stderr_tail[LARGE - 1] = '\0';
+        return id;
+}
+
+static void test_large_replay(void **state) {
+        DaemonFixture *f = *state;
+        uint64_t id = ended(f);
+        json_int_t last;
+        Client c;
+
+        for (size_t i = 0; i < MANY; i++)
+                watch_job_changed(f->daemon->watch, fixture_job(f, id));
+        client_open(f, &c);
+        client_send(&c, "jobs.Watch", true, "{'cursor':3}"); /* the first two: queued, parked */
+        fixture_settle(f);
+        /* what happens meanwhile comes in its turn */
+        watch_job_changed(f->daemon->watch, fixture_job(f, id));
+        last = expect_change(f, &c, id, "finished", true);
+        for (size_t i = 0; i < MANY + 1; i++)
+                assert_int_equal(expect_change(f, &c, id, "finished", true), ++last);
+        assert_false(client_has_reply(f, &c));
+
+        /* and it is up to date again */
+        watch_job_changed(f->daemon->watch, fixture_job(f, id));
+        assert_int_equal(expect_change(f, &c, id, "finished", true), ++last);
+        client_close(f, &c);
+}
+
+static void test_large_present(void **state) {
+        DaemonFixture *f = *state;
+        uint64_t held = fixture_submit(f, HOLD), ids[MANY];
+        char list[MANY * 12] = "";
+        Client c;
+
+        fixture_wait_state(f, held, JOB_RUNNING);
+        for (size_t i = 0; i < MANY; i++) {
+                ids[i] = ended(f);
+                snprintf(list + strlen(list), sizeof(list) - strlen(list), "%d,", (int)ids[i]);
+        }
+        client_open(f, &c);
+        client_send(&c, "jobs.Watch", true, "{'ids':[%d,%s%d]}", (int)ids[0], list + strcspn(list, ",") + 1,
+                    (int)held);
+        fixture_settle(f);
+        stop(f, held); /* before its turn has come */
+        daemon_forget(f->daemon, fixture_job(f, ids[MANY - 1]));
+        fixture_wait_state(f, held, JOB_FINISHED);
+        for (size_t i = 0; i < MANY - 1; i++)
+                expect_change(f, &c, ids[i], "finished", true);
+        json_decref(client_receive(f, &c)); /* it has no certificate any more */
+        expect_change(f, &c, held, "finished", false);
+        assert_int_equal(watch_count(f->daemon->watch), 0);
+        client_close(f, &c);
+}
+
+static void test_many_changes_while_it_does_not_read(void **state) {
+        DaemonFixture *f = *state;
+        uint64_t id = ended(f);
+        json_int_t last = 0;
+        Client c;
+
+        client_open(f, &c);
+        client_send(&c, "jobs.Watch", true, "{}");
+        fixture_settle(f);
+        for (size_t i = 0; i < MANY; i++)
+                watch_job_changed(f->daemon->watch, fixture_job(f, id));
+        for (size_t i = 0; i < MANY; i++) {
+                json_int_t cursor = expect_change(f, &c, id, "finished", true);
+
+                assert_true(last == 0 || cursor == last + 1);
+                last = cursor;
+        }
+        assert_false(client_has_reply(f, &c));
+        client_close(f, &c);
+}
+
+/* One that falls behind by more than the ring holds is told so, and not that there was nothing. */
+static void test_left_behind_by_the_ring(void **state) {
+        DaemonFixture *f = *state;
+        uint64_t id = ended(f);
+        const char *error = NULL;
+        json_t *reply = NULL;
+        Client c;
+
+        client_open(f, &c);
+        client_send(&c, "jobs.Watch", true, "{}");
+        fixture_settle(f);
+        for (size_t i = 0; i < WATCH_RING + MANY; i++)
+                watch_job_changed(f->daemon->watch, fixture_job(f, id));
+        do {
+                json_decref(reply);
+                reply = client_receive(f, &c);
+                error = json_string_value(json_object_get(reply, "error"));
+        } while (!error);
+        assert_string_equal(error, "org.varlink.service.InvalidParameter");
+        assert_string_equal(reply_string(reply, "parameter"), "cursor");
+        json_decref(reply);
+        assert_int_equal(watch_count(f->daemon->watch), 0);
+        client_close(f, &c);
+}
+
 /* A cursor of the future is of another daemon's life: changes of this one would be missed. */
 static void test_cursor_of_the_future(void **state) {
         DaemonFixture *f = *state;
@@ -422,6 +537,10 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_resume, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_resume_past_forgotten, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_large_replay, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_large_present, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_many_changes_while_it_does_not_read, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_left_behind_by_the_ring, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_ring_overrun, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_cursor_of_the_future, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_other_users, setup, teardown),
