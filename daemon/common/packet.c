@@ -286,3 +286,20 @@ int packet_send(int fd, const char *method, json_t *parameters, const int *fds, 
         }
         return packet_send_text(fd, text, (size_t)n, fds, n_fds);
 }
+
+int packet_pair(int *ret_ours, int *ret_theirs) {
+        int pair[2];
+
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+                return -errno;
+        if (fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0) {
+                int r = -errno;
+
+                close_fd(pair[0]);
+                close_fd(pair[1]);
+                return r;
+        }
+        *ret_ours = pair[0];
+        *ret_theirs = pair[1];
+        return 0;
+}

@@ -44,6 +44,9 @@ int packet_take_fd(Packet *packet, const char *name);
  * -EBADF when there is none. */
 int packet_fd(const Packet *packet, const json_t *index);
 
+/* A new connection: our end is nonblocking; both are CLOEXEC and the caller's. */
+int packet_pair(int *ret_ours, int *ret_theirs);
+
 /* Sends a finished object. 0, PACKET_E_AGAIN (nothing was sent), PACKET_E_CLOSED, -EMSGSIZE (above
  * PACKET_MAX) or -errno. fds stay the caller's. */
 int packet_send_text(int fd, const char *text, size_t length, const int *fds, size_t n_fds);

@@ -1,34 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* Attempts: owned by their job while it runs, then by themselves until everything of theirs is gone; in forkd.
- * Here is their life: ordered, running, told to end, ended, acknowledged. What a leader leaves behind is in
- * left-behind.c. */
+ * Here is their life: ordered, running, told to end, ended, acknowledged. What an entry answers is in answer.c, what
+ * becomes of them when their forkserver dies in orphan.c, what a leader leaves behind in left-behind.c. */
 
-#include "attempt.h"
+#include "attempt-private.h"
 
+#include "answer.h"
 #include "daemon.h"
 #include "left-behind.h"
 #include "log.h"
 #include "order.h"
 #include "process-id.h"
-#include "text.h"
 
 #include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 
-#define CHANNEL_PACKETS      16                   /* of one worker in one turn of the loop */
 #define DESCRIPTORS_SPARE    32                   /* for what forkservers, the keeper and clients send us */
 #define STUCK_USEC           (10 * USEC_PER_SEC)  /* SIGKILLed and still there: said so, and tried again */
-#define RAISED_CODE_MAX      255                  /* bytes; what is more is cut, as a certificate must fit a message */
-#define RAISED_TEXT_MAX      (16 * 1024)
 
 static void attempt_attach(Attempt *a, Job *job);
-static void attempt_detach(Attempt *a);
-static void attempt_conclude(Attempt *a);
 
 /* ---- the start */
 
@@ -94,45 +88,6 @@ Attempt *attempt_free(Attempt *a) {
         return NULL;
 }
 
-static void channel_drain(Attempt *a, unsigned max);
-
-static int on_channel(sd_event_source *source, int fd, uint32_t events, void *userdata) {
-        (void)source;
-        (void)fd;
-        (void)events;
-        channel_drain(userdata, CHANNEL_PACKETS);
-        return 0;
-}
-
-/* An entry's channel: the Call waits in it before there is a worker. */
-static int attempt_open_channel(Attempt *a, const Job *job, int *ret_worker_end) {
-        _cleanup_(json_text_done) JsonText call = JSON_TEXT_NULL;
-        _cleanup_(close_fdp) int ours = -1, theirs = -1;
-        int pair[2], r;
-
-        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-                return -errno;
-        ours = pair[0];
-        theirs = pair[1];
-        if (fcntl(ours, F_SETFL, O_NONBLOCK) < 0)
-                return -errno;
-
-        r = order_write_call(&call, job);
-        if (r < 0)
-                return r;
-        r = packet_send_text(ours, call.text, call.length, &job->arguments_fd, job->arguments_fd >= 0);
-        if (r != 0)
-                return r < 0 ? r : -EIO;
-
-        r = sd_event_add_io(a->daemon->event, &a->channel_source, ours, EPOLLIN, on_channel, a);
-        if (r < 0)
-                return r;
-        (void)sd_event_source_set_priority(a->channel_source, PRIORITY_RESULT);
-        a->channel = steal_fd(&ours);
-        *ret_worker_end = steal_fd(&theirs);
-        return 0;
-}
-
 static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
         Attempt *a = userdata;
 
@@ -185,7 +140,7 @@ int attempt_start(Job *job, Server *server) {
         if (r < 0)
                 return r;
         if (job->spec->entry)
-                r = attempt_open_channel(a, job, &worker_end);
+                r = answer_open(a, job, &worker_end);
         if (r >= 0)
                 r = order_write(&order, job, a, worker_end);
         if (r >= 0)
@@ -208,8 +163,7 @@ int attempt_start(Job *job, Server *server) {
         return 0;
 }
 
-/* The job goes its way, the attempt stays until all of it is gone. */
-static void attempt_detach(Attempt *a) {
+void attempt_detach(Attempt *a) {
         Job *job = a->job;
 
         a->timer = sd_event_source_disable_unref(a->timer);
@@ -226,68 +180,6 @@ static void attempt_attach(Attempt *a, Job *job) {
         job->running = a;
         if (!job->attached)
                 a->daemon->n_durable_attempts++;
-}
-
-/* ---- what an entry answers */
-
-static int keep_answer(Attempt *a, Packet *p) {
-        if (a->answered)
-                return 0; /* the first answer counts */
-
-        if (streq(p->method, "Returned")) {
-                if (!p->captured)
-                        return -EBADMSG;
-                a->value = strndup(p->captured, p->captured_length);
-                if (!a->value)
-                        return -ENOMEM;
-                a->value_length = p->captured_length;
-        } else {
-                const char *code = json_string_value(json_object_get(p->parameters, "code"));
-                const char *text = json_string_value(json_object_get(p->parameters, "text"));
-
-                code = code ?: "error";
-                text = text ?: "";
-                a->raised_code = strndup(code, (size_t)text_cut(code, RAISED_CODE_MAX));
-                a->raised_text = strndup(text, (size_t)text_cut(text, RAISED_TEXT_MAX));
-                if (!a->raised_code || !a->raised_text)
-                        return -ENOMEM;
-        }
-        a->answered = true;
-        return 0;
-}
-
-static void tell_progress(const Attempt *a, const Packet *p) {
-        _cleanup_(json_text_done) JsonText t = JSON_TEXT_NULL;
-
-        if (!a->job || !a->job->call || !call_wants_more(a->job->call) || !p->captured)
-                return;
-        json_text_open(&t, NULL, '{');
-        json_text_int(&t, "id", (int64_t)a->job_id);
-        json_text_string(&t, "state", job_state_to_string(a->job->state));
-        json_text_raw(&t, "progress", p->captured, p->captured_length);
-        json_text_close(&t, '}');
-        if (json_text_finish(&t) == 0)
-                (void)call_reply_text(a->job->call, t.text, t.length, true);
-}
-
-static void channel_drain(Attempt *a, unsigned max) {
-        for (unsigned n = 0; a->channel >= 0 && n < max; n++) {
-                _cleanup_(packet_done) Packet p = PACKET_NULL;
-                int r = packet_receive(a->channel, &p);
-
-                if (r == PACKET_E_AGAIN)
-                        return;
-                if (r == 0 && (streq(p.method, "Returned") || streq(p.method, "Raised")))
-                        r = keep_answer(a, &p);
-                else if (r == 0 && streq(p.method, "Progress"))
-                        tell_progress(a, &p);
-                if (r != 0) {
-                        /* end-of-file, or what no worker of ours would send: its exit tells the rest */
-                        a->channel_source = sd_event_source_disable_unref(a->channel_source);
-                        close_fdp(&a->channel);
-                        return;
-                }
-        }
 }
 
 /* ---- it runs */
@@ -412,8 +304,7 @@ static int on_grace_over(sd_event_source *source, uint64_t usec, void *userdata)
         return 0;
 }
 
-/* True when the token was still there: the attempt will never run. */
-static bool attempt_take_token(Attempt *a) {
+bool attempt_take_token(Attempt *a) {
         uint64_t one;
 
         return a->token >= 0 && read(a->token, &one, sizeof(one)) == sizeof(one);
@@ -547,7 +438,7 @@ void attempt_exited(Attempt *a, const AttemptEnd *end) {
                 return;
         }
 
-        channel_drain(a, UINT_MAX); /* its answer may stand behind much progress */
+        answer_read(a, UINT_MAX); /* its answer may stand behind much progress */
         attempt_confirm(a, end->pid);
         a->phase = ATTEMPT_ENDED;
         a->timer = sd_event_source_disable_unref(a->timer);
@@ -569,8 +460,7 @@ void attempt_exited(Attempt *a, const AttemptEnd *end) {
                 attempt_conclude(a);
 }
 
-/* Nothing of it is left but the zombie: let it be reaped. */
-static void attempt_conclude(Attempt *a) {
+void attempt_conclude(Attempt *a) {
         Daemon *d = a->daemon;
 
         if (a->cgroup_source || a->timer)
@@ -628,90 +518,4 @@ void attempt_failed(Attempt *a, const char *stage, int error, const char *text) 
 
         attempt_free(a);
         daemon_check_drained(d);
-}
-
-/* ---- its forkserver is gone */
-
-static void attempt_lost(Attempt *a, const char *note) {
-        AttemptEnd end = { .pid = a->pid, .note = note };
-
-        if (a->cgroup)
-                (void)cgroup_kill(a->cgroup);
-        attempt_exited(a, &end);
-}
-
-static int on_pidfd(sd_event_source *source, int fd, uint32_t events, void *userdata) {
-        (void)source;
-        (void)fd;
-        (void)events;
-        attempt_lost(userdata, "its forkserver had died, and there is no keeper to say how it ended");
-        return 0;
-}
-
-/* Nobody will report it any more: without a keeper only its pidfd tells that it has ended. */
-static void attempt_watch_alone(Attempt *a) {
-        if (a->pidfd < 0 ||
-            sd_event_add_io(a->daemon->event, &a->pidfd_source, a->pidfd, EPOLLIN, on_pidfd, a) < 0)
-                attempt_lost(a, "its forkserver died while starting it");
-        else
-                (void)sd_event_source_set_priority(a->pidfd_source, PRIORITY_WORKER);
-}
-
-void attempt_keeper_gone(Attempt *a) {
-        if (a->phase == ATTEMPT_ENDED)
-                attempt_conclude(a);
-        else if (a->phase == ATTEMPT_ORDERED)
-                attempt_lost(a, "its forkserver and the keeper have died while it was starting");
-        else
-                attempt_watch_alone(a);
-}
-
-/* Its forkserver died before it could tell the pid. The leader is the one that made its session, which it did before it
- * took the token; if it is no more, the keeper has the zombie and tells. */
-static void attempt_find_leader(Attempt *a) {
-        pid_t pids[64], session;
-        uint64_t start_time;
-        int n = cgroup_pids(a->cgroup, pids, ELEMENTSOF(pids));
-
-        for (int i = 0; i < n && i < (int)ELEMENTSOF(pids); i++)
-                if (process_stat(pids[i], NULL, NULL, &session, NULL, &start_time) >= 0 && session == pids[i]) {
-                        int pidfd = process_open(pids[i], start_time);
-
-                        if (pidfd >= 0)
-                                attempt_started(a, pids[i], start_time, pidfd);
-                        return;
-                }
-}
-
-void attempt_orphaned(Attempt *a) {
-        Job *job = a->job;
-
-        a->orphan = true;
-        if (a->phase == ATTEMPT_ENDED) {
-                if (!a->daemon->keeper)
-                        attempt_conclude(a);
-                return; /* else the keeper reports the zombie, and conclude follows */
-        }
-
-        if (a->phase == ATTEMPT_ORDERED) {
-                if (!job || attempt_take_token(a)) {
-                        /* it will never run: a new forkserver gets the order */
-                        attempt_detach(a);
-                        attempt_free(a);
-                        if (job) {
-                                job->attempt--;
-                                queue_return(job->daemon->queue, job, 0);
-                        }
-                        return;
-                }
-                if (a->cgroup)
-                        attempt_find_leader(a);
-                if (a->phase == ATTEMPT_ORDERED && (!a->daemon->keeper || !a->cgroup)) {
-                        attempt_lost(a, "its forkserver died while starting it");
-                        return;
-                }
-        }
-
-        if (!a->daemon->keeper)
-                attempt_watch_alone(a);
 }

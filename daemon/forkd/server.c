@@ -402,14 +402,11 @@ int server_spawn(Server *s) {
         _cleanup_(close_fdp) int ours = -1, theirs = -1;
         posix_spawn_file_actions_t actions;
         posix_spawnattr_t attributes;
-        int pair[2], r;
+        int r;
 
-        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-                return -errno;
-        ours = pair[0];
-        theirs = pair[1];
-        if (fcntl(ours, F_SETFL, O_NONBLOCK) < 0)
-                return -errno;
+        r = packet_pair(&ours, &theirs);
+        if (r < 0)
+                return r;
         if (theirs == 3) { /* dup2() onto itself would leave it CLOEXEC */
                 int other = fcntl(theirs, F_DUPFD_CLOEXEC, 4);
 

@@ -9,6 +9,7 @@
 #include "environment.h"
 #include "log.h"
 #include "module.h"
+#include "packet.h"
 #include "serve.h"
 #include "title.h"
 
@@ -125,7 +126,7 @@ int twin_start(char *const *names, const int *known_fds, size_t n_known, Server 
         uint64_t usec;
         ModuleSet *set;
         char **argv;
-        int pair[2], r;
+        int r;
         Server *s;
         pid_t pid;
 
@@ -136,15 +137,8 @@ int twin_start(char *const *names, const int *known_fds, size_t n_known, Server 
         argv = twin_argv(names);
         if (!argv)
                 return -ENOMEM;
-        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0) {
-                r = -errno;
-                strings_free(argv);
-                return r;
-        }
-        ours = pair[0];
-        theirs = pair[1];
-        if (fcntl(ours, F_SETFL, O_NONBLOCK) < 0) {
-                r = -errno;
+        r = packet_pair(&ours, &theirs);
+        if (r < 0) {
                 strings_free(argv);
                 return r;
         }

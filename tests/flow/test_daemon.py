@@ -86,6 +86,34 @@ def test_a_drain_has_a_deadline(forkd, work, fifo, keeper):
 
 
 @KEEPERS
+def test_a_drain_without_a_deadline(forkd, work, fifo, gate, keeper):
+    daemon = forkd(config='DrainTimeout=infinity', keeper=keeper)
+    beacon, door = fifo(), gate()
+    client, observer = daemon.connect(), daemon.connect()
+    client.send('Run', {'job': work.job('answer', door.path, beacon.path)})
+    assert observer.call('org.forkd.manager.Status')['draining'] is False
+    beacon.expect('ready')
+    daemon.process.send_signal(signal.SIGTERM)
+    processes.eventually(lambda: observer.call('org.forkd.manager.Status')['draining'])
+    door.open()
+    assert client.reply()[0]['certificate']['result'] == 'success'
+    assert daemon.process.wait(10) == 0
+
+
+@KEEPERS
+def test_a_second_signal_ends_a_drain_without_a_deadline(forkd, work, fifo, keeper):
+    daemon = forkd(config='DrainTimeout=infinity', keeper=keeper)
+    beacon = fifo()
+    daemon.submit(work.job('stubborn', beacon.path))
+    beacon.expect('ready')
+    daemon.process.send_signal(signal.SIGTERM)
+    assert daemon.notify.wait('STOPPING=1', 10, daemon.process.pid)
+    assert beacon.silent(0.3)
+    assert daemon.stop() == 0
+    beacon.ended()
+
+
+@KEEPERS
 def test_a_second_signal_ends_at_once(forkd, work, fifo, keeper):
     daemon = forkd(keeper=keeper)
     beacon = fifo()
@@ -247,7 +275,7 @@ def test_an_already_connected_socket(forkd, work):
     assert client.call('org.varlink.service.GetInfo')['product']
     assert harness.run(client, work.succeed())['result'] == 'success'
     client.close()
-    assert daemon.stop() == 0
+    assert daemon.process.wait(10) == 0  # there is nothing to do without it
 
 
 def test_socket_modes(daemon):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Order, slots, keys, listings."""
 
+import fcntl
 import os
 
 import pytest
@@ -98,6 +99,51 @@ def test_a_key_with_another_job(daemon, work):
     assert error.value.parameters['id'] == first
     assert error.value.parameters['sentence']
     assert len(daemon.list()) == 1
+
+
+def sealed(data):
+    fd = os.memfd_create('arguments', os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.write(fd, data)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE)
+    return fd
+
+
+def test_a_key_with_other_arguments_by_descriptor(daemon):
+    def submit(data):
+        fd = sealed(data)
+        try:
+            with daemon.client() as client:
+                return client.call('Submit', {'jobs': [{'entry': 'mirror', 'argumentsDescriptor': 0, 'key': 'large'}]},
+                                   [fd])['ids'][0]
+        finally:
+            os.close(fd)
+
+    text = b'{"text": "' + b'y' * 100_000 + b'%d"}'
+    first = submit(text % 1)
+    assert submit(text % 1) == first
+    daemon.wait(first)
+    assert submit(text % 1) == first  # also when its arguments are gone
+    for other in (text % 2, text % 1 + b' ', b'{}'):
+        with pytest.raises(varlink.Error) as error:
+            submit(other)
+        assert error.value.name == 'KeyConflict'
+
+
+def test_a_command_too_long_for_a_status(daemon):
+    """What just fits the message that submits it is listed all the same."""
+    long = daemon.submit({'command': ['true', 'x' * 1_048_400]})
+    many = daemon.submit({'command': ['true'] + ['y' * 99] * 2000})
+    short = daemon.submit({'command': ['true', 'z' * 1000]})
+    daemon.wait(long, many, short)
+    listed = {s['id']: s for s in daemon.list()}
+    assert listed[long]['command'] == ['true'] and listed[long]['commandTruncated']
+    assert listed[many]['command'] == ['true'] + ['y' * 99] * ((65536 - 4) // 99) and listed[many]['commandTruncated']
+    assert listed[short]['command'] == ['true', 'z' * 1000] and 'commandTruncated' not in listed[short]
+    shown = daemon.show(many)
+    assert shown['status'] == listed[many] and len(shown['job']['command']) == 2001
+    with pytest.raises(varlink.Error) as error:
+        daemon.show(long)
+    assert error.value.name == 'LimitReached'
 
 
 def test_a_forgotten_key_is_free(daemon, work):

@@ -291,9 +291,10 @@ def test_notify_lines(daemon):
     assert all('=' in line for line in daemon.notify.lines)
 
 
-def test_a_stopped_receiver_of_notifications_holds_nobody_up(forkd, work):
+@pytest.mark.parametrize('keeper', [True, False], ids=['keeper', 'alone'])
+def test_a_stopped_receiver_of_notifications_holds_nobody_up(forkd, work, keeper):
     """A full NOTIFY_SOCKET: nothing blocks."""
-    daemon = forkd()
+    daemon = forkd(keeper=keeper)
     with contextlib.suppress(BlockingIOError):
         sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         sender.setblocking(False)
