@@ -371,7 +371,8 @@ static Result end_result(const Attempt *a, const AttemptEnd *end) {
         case CLD_EXITED:
                 return end->status == 0 && (!entry || a->answered) ? RESULT_SUCCESS : RESULT_EXIT;
         case CLD_KILLED:
-                return RESULT_SIGNAL;
+                return end->status == SIGKILL && a->cgroup && cgroup_oom_kills(a->cgroup) > 0 ? RESULT_OOM
+                                                                                             : RESULT_SIGNAL;
         case CLD_DUMPED:
                 return RESULT_CORE_DUMP;
         default:
@@ -380,33 +381,19 @@ static Result end_result(const Attempt *a, const AttemptEnd *end) {
 }
 
 static Certificate *end_certificate(Attempt *a, const AttemptEnd *end, unsigned left_behind) {
-        Certificate *c = certificate_new(a->job_id, a->number);
         const Job *job = a->job;
-        uint64_t now = now_usec(CLOCK_BOOTTIME);
+        Certificate *c = job_certificate_new(job, end_result(a, end));
 
-        if (!c) {
-                log_error("job %" PRIu64 ": out of memory for its certificate", a->job_id);
-                abort();
-        }
-
-        c->result = end_result(a, end);
-        c->entry = job->spec->entry != NULL;
+        c->ran = true;
         c->answered = a->answered;
         if (end->code == CLD_EXITED)
                 c->status = end->status;
         else if (end->code != 0)
                 c->signal = end->status;
-        c->run_usec = now - job->started_boot;
-        c->queue_usec = job->started_boot - job->queued_boot;
         c->has_usage = end->has_usage;
         c->user_usec = end->user_usec;
         c->system_usec = end->system_usec;
         c->left_behind = left_behind;
-        if (job->stop.wanted && job->stop.by_peer) {
-                c->cancelled = true;
-                c->by_uid = job->stop.uid;
-                c->by_pid = job->stop.pid;
-        }
         if (c->result == RESULT_LOST && end->note)
                 c->text = strdup(end->note);
         else if (job->stop.wanted && job->stop.note)
@@ -494,23 +481,11 @@ void attempt_failed(Attempt *a, const char *stage, int error, const char *text) 
         Certificate *c;
 
         if (job && !fork_again_later(a, stage, error)) {
-                c = certificate_new(a->job_id, a->number);
-                if (!c) {
-                        log_error("job %" PRIu64 ": out of memory for its certificate", a->job_id);
-                        abort();
-                }
-                c->result = job->stop.wanted ? job->stop.result : RESULT_SETUP_FAILED;
-                c->entry = job->spec->entry != NULL;
-                c->queue_usec = job->started_boot - job->queued_boot;
-                c->run_usec = now_usec(CLOCK_BOOTTIME) - job->started_boot;
+                c = job_certificate_new(job, job->stop.wanted ? job->stop.result : RESULT_SETUP_FAILED);
                 if (c->result == RESULT_SETUP_FAILED) {
                         c->stage = strdup(stage);
                         c->error = error;
                         c->text = text ? strdup(text) : NULL;
-                } else if (job->stop.by_peer) {
-                        c->cancelled = true;
-                        c->by_uid = job->stop.uid;
-                        c->by_pid = job->stop.pid;
                 }
                 attempt_detach(a);
                 job_finish(job, c);

@@ -357,12 +357,10 @@ void job_finish(Job *job, Certificate *certificate) {
         daemon_check_drained(d);
 }
 
-void job_finish_unstarted(Job *job, Result result, const char *text) {
+Certificate *job_certificate_new(const Job *job, Result result) {
         Certificate *c = certificate_new(job->id, job->attempt);
         bool ordered = job->state != JOB_QUEUED && job->state != JOB_PARKED;
         uint64_t now = now_usec(CLOCK_BOOTTIME);
-
-        queue_remove(job->daemon->queue, job);
 
         if (!c) {
                 log_error("job %" PRIu64 ": out of memory for its certificate", job->id);
@@ -370,14 +368,21 @@ void job_finish_unstarted(Job *job, Result result, const char *text) {
         }
         c->result = result;
         c->entry = job->spec->entry != NULL;
-        c->text = text ? strdup(text) : NULL;
         c->queue_usec = (ordered ? job->started_boot : now) - job->queued_boot;
         c->run_usec = ordered ? now - job->started_boot : 0;
-        if (job->stop.by_peer) {
+        if (job->stop.wanted && job->stop.by_peer) {
                 c->cancelled = true;
                 c->by_uid = job->stop.uid;
                 c->by_pid = job->stop.pid;
         }
+        return c;
+}
+
+void job_finish_unstarted(Job *job, Result result, const char *text) {
+        Certificate *c = job_certificate_new(job, result);
+
+        c->text = text ? strdup(text) : NULL;
+        queue_remove(job->daemon->queue, job);
         job_finish(job, c);
 }
 

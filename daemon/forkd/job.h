@@ -96,6 +96,9 @@ Job *job_find_key(Daemon *daemon, uid_t uid, const char *key);
 /* The one setter: checks the table of moves, counts, keeps times, tells watchers and the client. */
 void job_set_state(Job *job, JobState state);
 
+/* What every certificate of this job says: times, and who cancelled it. Never NULL: without memory for the truth
+ * forkd ends, and its keeper starts another. */
+Certificate *job_certificate_new(const Job *job, Result result);
 /* Ends a job that has no attempt under way, or whose attempt just ended: takes the certificate over,
  * answers the client, tells watchers. An attached job is freed by this. */
 void job_finish(Job *job, Certificate *certificate);

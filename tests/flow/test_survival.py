@@ -291,6 +291,12 @@ def test_notify_lines(daemon):
     assert all('=' in line for line in daemon.notify.lines)
 
 
+def test_the_watchdog_without_a_keeper(forkd):
+    daemon = forkd(keeper=False, environment={'WATCHDOG_USEC': '400000'})
+    for _ in range(3):
+        assert daemon.notify.wait('WATCHDOG=1', 10, daemon.process.pid)
+
+
 @pytest.mark.parametrize('keeper', [True, False], ids=['keeper', 'alone'])
 def test_a_stopped_receiver_of_notifications_holds_nobody_up(forkd, work, keeper):
     """A full NOTIFY_SOCKET: nothing blocks."""
