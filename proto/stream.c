@@ -268,11 +268,12 @@ static void stream_drop_input(Stream *s) {
 
 int stream_next(Stream *s, StreamMessage *ret) {
         StreamMessage message = STREAM_MESSAGE_NULL;
-        const char *text = s->input + s->start, *nul;
+        const char *text, *nul;
         size_t held = s->end - s->start;
 
         if (held == 0)
                 return STREAM_E_AGAIN;
+        text = s->input + s->start;
         nul = memchr(text + s->searched, 0, held - s->searched);
         message.length = nul ? (size_t)(nul - text) : held;
         if (message.length > STREAM_MESSAGE_MAX)

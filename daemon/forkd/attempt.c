@@ -100,12 +100,16 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 static int attempt_set_timer(Attempt *a, uint64_t usec, sd_event_time_handler_t handler) {
+        uint64_t now;
         int r;
 
         a->timer = sd_event_source_disable_unref(a->timer);
         if (usec == USEC_INFINITY)
                 return 0;
-        r = sd_event_add_time_relative(a->daemon->event, &a->timer, CLOCK_BOOTTIME, usec, 1000, handler, a);
+        /* from now, not from when this turn of the loop began: a deadline must not come early */
+        now = now_usec(CLOCK_BOOTTIME);
+        r = sd_event_add_time(a->daemon->event, &a->timer, CLOCK_BOOTTIME,
+                              usec < USEC_INFINITY - now ? now + usec : USEC_INFINITY - 1, 1000, handler, a);
         if (r >= 0)
                 (void)sd_event_source_set_priority(a->timer, PRIORITY_TIMER);
         return r;
