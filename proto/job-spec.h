@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The specification of a job: JSON on the wire and in files, this struct inside. Both directions stand
- * in one table in job-spec.c. Fields are described in forkd-protocol(7). */
+/* The specification of a job: JSON on the wire and in files, this struct inside. Both directions
+ * stand in one table in job-spec.c. Fields are described in forkd-protocol(7). */
 
 #include "basic.h"
 
@@ -69,11 +69,11 @@ typedef struct JobSpec {
         char **command;           /* NULL-terminated, or NULL */
         char *entry;
         char *server;
-        char *arguments;         /* JSON object as it came, or NULL */
+        char *arguments; /* JSON object as it came, or NULL */
         size_t arguments_length;
         int arguments_descriptor; /* -1: none */
         char *key, *name, *queue, *user;
-        int priority; /* -20 … 19 */
+        int priority;    /* -20 … 19 */
         JobAfter *after; /* owned, at most JOB_AFTER_MAX */
         size_t n_after;
         uint64_t start_at_usec; /* CLOCK_REALTIME; 0: now */
@@ -83,8 +83,8 @@ typedef struct JobSpec {
         JobStdio stdio[3];
         JobLimit *limits; /* owned, each resource at most once */
         size_t n_limits;
-        int nice;          /* JOB_NICE_UNSET */
-        int *affinity;     /* CPU numbers */
+        int nice;      /* JOB_NICE_UNSET */
+        int *affinity; /* CPU numbers */
         size_t n_affinity;
         uint64_t timeout_usec, queue_timeout_usec; /* USEC_INFINITY: none */
         uint64_t grace_usec;                       /* default 10 s */
@@ -105,8 +105,8 @@ enum {
 /* Reads one job. arguments: when the scanner has captured the bytes of "arguments", they are given
  * here and the member stands as an integer in object; else NULL, and a member that is an object is
  * dumped. n_fds bounds every descriptor index. Returns 0, JOB_SPEC_E_INVALID or -ENOMEM. */
-int job_spec_parse(const json_t *object, const char *arguments, size_t arguments_length, size_t n_fds,
-                   JobSpec **ret, JobSpecError *ret_error);
+int job_spec_parse(const json_t *object, const char *arguments, size_t arguments_length,
+                   size_t n_fds, JobSpec **ret, JobSpecError *ret_error);
 /* The JSON of it, all that was said and nothing that was not; environment only when asked for.
  * "arguments" is parsed back. NULL when out of memory. */
 json_t *job_spec_dump(const JobSpec *spec, bool environment);
@@ -114,8 +114,8 @@ JobSpec *job_spec_free(JobSpec *spec);
 static inline void job_spec_freep(JobSpec **s) {
         job_spec_free(*s);
 }
-/* Same work? Compares everything but the key. What comes by descriptor is for the caller to compare: any index is like
- * any other. */
+/* Same work? Compares everything but the key. What comes by descriptor is for the caller to
+ * compare: any index is like any other. */
 bool job_spec_equal(const JobSpec *a, const JobSpec *b);
 /* "LimitNOFILE" → RLIMIT_NOFILE, or -EINVAL; and back (NULL). */
 int job_limit_from_string(const char *s);

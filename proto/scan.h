@@ -2,9 +2,10 @@
 #pragma once
 
 /* The validating scanner: one pass over a JSON text that accepts what RFC 8259 and jansson accept
- * (a top-level object; no NUL in strings, no lone surrogates, integers of 64 bits, reals that do not
- * overflow) and that refuses by limits before anything is allocated. It also finds the bytes of
- * values that are passed on untouched. Duplicate keys are left to jansson (JSON_REJECT_DUPLICATES). */
+ * (a top-level object; no NUL in strings, no lone surrogates, integers of 64 bits, reals that do
+ * not overflow) and that refuses by limits before anything is allocated. It also finds the bytes of
+ * values that are passed on untouched. Duplicate keys are left to jansson (JSON_REJECT_DUPLICATES).
+ */
 
 #include "basic.h"
 

@@ -173,8 +173,9 @@ static size_t message_take_fds(struct msghdr *m, int *fds) {
 }
 
 /* Linux delivers descriptors with the last bytes of a chunk: what was sent plain before them may be
- * in front. So they have an owner only when the chunk is no more than the head of one message; or when the
- * sender is known to send each message by itself: then it is the last one that starts in the chunk. */
+ * in front. So they have an owner only when the chunk is no more than the head of one message; or
+ * when the sender is known to send each message by itself: then it is the last one that starts in
+ * the chunk. */
 static int stream_attach(Stream *s, size_t n, const int *fds, size_t n_fds) {
         const char *chunk = s->input + s->end, *nul = memrchr(chunk, 0, n - 1);
         const char *head = nul ? nul + 1 : chunk;
@@ -187,7 +188,8 @@ static int stream_attach(Stream *s, size_t n, const int *fds, size_t n_fds) {
         a = malloc(sizeof(*a));
         if (!a)
                 return -ENOMEM;
-        *a = (Attached){ .position = s->taken + (size_t)(head - (s->input + s->start)), .n_fds = n_fds };
+        *a = (Attached){ .position = s->taken + (size_t)(head - (s->input + s->start)),
+                         .n_fds = n_fds };
         memcpy(a->fds, fds, n_fds * sizeof(int));
 
         if (s->attached)

@@ -14,24 +14,24 @@
 #include <time.h>
 #include <unistd.h>
 
-#define _cleanup_(f)     __attribute__((cleanup(f)))
-#define _printf_(a, b)   __attribute__((format(printf, a, b)))
-#define _unused_         __attribute__((unused))
-#define ELEMENTSOF(x)    (sizeof(x) / sizeof((x)[0]))
-#define STRING2(x)       #x
-#define STRING(x)        STRING2(x)
+#define _cleanup_(f)   __attribute__((cleanup(f)))
+#define _printf_(a, b) __attribute__((format(printf, a, b)))
+#define _unused_       __attribute__((unused))
+#define ELEMENTSOF(x)  (sizeof(x) / sizeof((x)[0]))
+#define STRING2(x)     #x
+#define STRING(x)      STRING2(x)
 
 #define USEC_PER_SEC  ((uint64_t)1000000)
 #define USEC_PER_MSEC ((uint64_t)1000)
 #define USEC_INFINITY UINT64_MAX
 
 /* Takes the value out of a variable that has a cleanup, leaving NULL. */
-#define steal(p)                           \
-        ({                                 \
-                __typeof__(p) *p_ = &(p);  \
-                __typeof__(p) v_ = *p_;    \
-                *p_ = NULL;                \
-                v_;                        \
+#define steal(p)                                                                                   \
+        ({                                                                                         \
+                __typeof__(p) *p_ = &(p);                                                          \
+                __typeof__(p) v_ = *p_;                                                            \
+                *p_ = NULL;                                                                        \
+                v_;                                                                                \
         })
 
 /* Takes a descriptor out of a variable that has a cleanup, leaving -1. */

@@ -113,13 +113,14 @@ int cgroup_new(CgroupBase *base, Cgroup **ret) {
         return 0;
 }
 
-/* Nothing of its user is left: no process, no cgroup made below, no figure of a controller. Then it is as good as a
- * fresh one, for half the price of a job's cgroup. But once killed it would kill newborns (seen on 6.18). */
+/* Nothing of its user is left: no process, no cgroup made below, no figure of a controller. Then it
+ * is as good as a fresh one, for half the price of a job's cgroup. But once killed it would kill
+ * newborns (seen on 6.18). */
 static bool cgroup_is_fresh(const Cgroup *c) {
         struct stat st;
 
-        return !c->spent && !c->base->controllers && c->base->n_ready < READY_MAX && cgroup_populated(c) == 0 &&
-               fstat(c->fd, &st) == 0 && st.st_nlink == 2;
+        return !c->spent && !c->base->controllers && c->base->n_ready < READY_MAX &&
+               cgroup_populated(c) == 0 && fstat(c->fd, &st) == 0 && st.st_nlink == 2;
 }
 
 Cgroup *cgroup_release(Cgroup *c) {
@@ -397,7 +398,8 @@ int cgroup_base_new(CgroupBase **ret, const char *instance, unsigned *ret_ended)
         if (base->fd < 0)
                 return base_outcome(-errno);
         /* what it says is in force in the cgroups of attempts */
-        base->controllers = cgroup_read(base->fd, "cgroup.subtree_control", controllers, sizeof(controllers)) < 0 ||
+        base->controllers = cgroup_read(base->fd, "cgroup.subtree_control", controllers,
+                                        sizeof(controllers)) < 0 ||
                             controllers[strspn(controllers, " \n")] != '\0';
         r = base_probe(base);
         if (r != 0)

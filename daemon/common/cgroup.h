@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* cgroup2, for killing, freezing and seeing what is left: one cgroup per attempt, used again only when its
- * attempt has left no trace in it. The base
- * is a directory of ours below our own cgroup, named after the state directory, so that the next
- * forkd finds what the last one left. Controllers are not needed. Lives in forkd. */
+/* cgroup2, for killing, freezing and seeing what is left: one cgroup per attempt, used again only
+ * when its attempt has left no trace in it. The base is a directory of ours below our own cgroup,
+ * named after the state directory, so that the next forkd finds what the last one left. Controllers
+ * are not needed. Lives in forkd. */
 
 #include "basic.h"
 
@@ -17,13 +17,13 @@ typedef struct Cgroup Cgroup;
 enum {
         CGROUP_E_NO_CGROUP2 = 1, /* not mounted */
         CGROUP_E_NOT_WRITABLE,   /* mounted, but not ours to write */
-        CGROUP_E_BROKEN,         /* the probe failed: no cgroup.kill, or a newborn does not survive */
+        CGROUP_E_BROKEN, /* the probe failed: no cgroup.kill, or a newborn does not survive */
 };
 const char *cgroup_error_string(int error);
 
 /* instance: a short unique text of the state directory ("forkd-2049-131"). Finds the mount in
- * /proc/self/mountinfo and our own cgroup in /proc/self/cgroup, makes the base, probes. What a former
- * forkd left in it is killed and removed; *ret_ended is the number of processes. */
+ * /proc/self/mountinfo and our own cgroup in /proc/self/cgroup, makes the base, probes. What a
+ * former forkd left in it is killed and removed; *ret_ended is the number of processes. */
 int cgroup_base_new(CgroupBase **ret, const char *instance, unsigned *ret_ended);
 /* Removes all that is empty, and the base when that is everything. */
 CgroupBase *cgroup_base_free(CgroupBase *base);
@@ -34,14 +34,15 @@ bool cgroup_base_tidy(CgroupBase *base, unsigned n);
 
 /* A fresh one: from those ready, else made now. */
 int cgroup_new(CgroupBase *base, Cgroup **ret);
-int cgroup_fd(const Cgroup *c);  /* O_PATH directory, for CLONE_INTO_CGROUP */
+int cgroup_fd(const Cgroup *c); /* O_PATH directory, for CLONE_INTO_CGROUP */
 /* 1 when living processes are in it, 0 when none (zombies do not count), -errno. One pread(). */
 int cgroup_populated(const Cgroup *c);
-/* pids of it and of cgroups that its processes made below; fills up to max, returns how many there are. */
+/* pids of it and of cgroups that its processes made below; fills up to max, returns how many there
+ * are. */
 int cgroup_pids(const Cgroup *c, pid_t *pids, size_t max);
 /* Whether pid is in it or below; true of zombies too. */
 bool cgroup_contains(const Cgroup *c, pid_t pid);
-int cgroup_kill(Cgroup *c);               /* SIGKILL to all, cgroups below included */
+int cgroup_kill(Cgroup *c);                     /* SIGKILL to all, cgroups below included */
 int cgroup_signal(const Cgroup *c, int signal); /* to each, by pidfd, checked to be still in it */
 int cgroup_freeze(Cgroup *c, bool freeze);
 /* memory.peak in bytes, or -ENODATA without the controller. */

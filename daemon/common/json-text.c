@@ -54,8 +54,9 @@ static size_t utf8_sequence(const unsigned char *s) {
                 unsigned char low, high, first_low, first_high;
                 size_t length;
         } table[] = {
-                { 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 }, { 0xe1, 0xec, 0x80, 0xbf, 3 },
-                { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 }, { 0xf0, 0xf0, 0x90, 0xbf, 4 },
+                { 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
+                { 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 },
+                { 0xee, 0xef, 0x80, 0xbf, 3 }, { 0xf0, 0xf0, 0x90, 0xbf, 4 },
                 { 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
         };
 
@@ -98,7 +99,8 @@ static void json_text_quoted(JsonText *t, const char *value) {
                 else if (*s == '\n')
                         json_text_append(t, "\\n", 2);
                 else
-                        json_text_append(t, escape, (size_t)snprintf(escape, sizeof(escape), "\\u%04x", *s));
+                        json_text_append(t, escape,
+                                         (size_t)snprintf(escape, sizeof(escape), "\\u%04x", *s));
                 plain = ++s;
         }
         json_text_append(t, (const char *)plain, (size_t)(s - plain));
@@ -138,7 +140,8 @@ void json_text_int(JsonText *t, const char *key, int64_t value) {
         char digits[24];
 
         json_text_key(t, key);
-        json_text_append(t, digits, (size_t)snprintf(digits, sizeof(digits), "%lld", (long long)value));
+        json_text_append(t, digits,
+                         (size_t)snprintf(digits, sizeof(digits), "%lld", (long long)value));
 }
 
 void json_text_bool(JsonText *t, const char *key, bool value) {

@@ -24,13 +24,13 @@ typedef enum KeeperType {
         KEEPER_UPGRADE,     /* reserved */
         KEEPER_RELOADING,   /* RELOADING=1 to systemd, until the next KEEPER_READY */
         /* keeper → forkd */
-        KEEPER_HELLO = 64, /* first: value is the number of this start of forkd, from 1; usec the watchdog
-                            * interval forkd has to beat (0: none) */
+        KEEPER_HELLO = 64, /* first: value is the number of this start of forkd, from 1; usec the
+                            * watchdog interval forkd has to beat (0: none) */
         KEEPER_STORED,     /* one for each descriptor kept, attached, with its name */
         KEEPER_ORPHAN,     /* a living process has come to the keeper: pid, start_time */
-        KEEPER_ENDED,      /* an orphan is a zombie, kept until ACKNOWLEDGE or NOT_OURS: pid, start_time,
-                            * code (CLD_*), status, usage */
-        KEEPER_BEGIN,      /* all of STORED and the orphans at start have been sent */
+        KEEPER_ENDED, /* an orphan is a zombie, kept until ACKNOWLEDGE or NOT_OURS: pid, start_time,
+                       * code (CLD_*), status, usage */
+        KEEPER_BEGIN, /* all of STORED and the orphans at start have been sent */
 } KeeperType;
 
 typedef struct KeeperRecord {
@@ -48,7 +48,8 @@ typedef struct KeeperRecord {
 enum {
         KEEPER_E_AGAIN = 1, /* nothing to read, or no room */
         KEEPER_E_CLOSED,
-        KEEPER_E_INVALID, /* a record of the wrong size, unterminated text, or truncated descriptors */
+        KEEPER_E_INVALID, /* a record of the wrong size, unterminated text, or truncated descriptors
+                           */
 };
 
 /* fd_attached: -1 for none; stays the caller's. */

@@ -28,11 +28,11 @@ void log_line(int priority, int error, const char *format, ...) _printf_(3, 4);
 
 /* The same with ": strerror(error)" appended; error may be negative. Evaluates to -abs(error), so
  * that a function can end with `return log_error_errno(r, "…");`. */
-#define log_full_errno(p, e, ...)                          \
-        ({                                                 \
-                int e_ = (e);                              \
-                log_line((p), e_, __VA_ARGS__);            \
-                e_ < 0 ? e_ : -e_;                         \
+#define log_full_errno(p, e, ...)                                                                  \
+        ({                                                                                         \
+                int e_ = (e);                                                                      \
+                log_line((p), e_, __VA_ARGS__);                                                    \
+                e_ < 0 ? e_ : -e_;                                                                 \
         })
 #define log_error_errno(e, ...)   log_full_errno(LOG_ERR, e, __VA_ARGS__)
 #define log_warning_errno(e, ...) log_full_errno(LOG_WARNING, e, __VA_ARGS__)

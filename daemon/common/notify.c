@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /* The service manager's ear. sd_notify() blocks when its receiver stops reading, and neither the
- * keeper nor forkd may, so this is a nonblocking datagram socket of our own with a bounded memory of
- * what could not be sent. Belongs to the keeper, or to a forkd that has none. */
+ * keeper nor forkd may, so this is a nonblocking datagram socket of our own with a bounded memory
+ * of what could not be sent. Belongs to the keeper, or to a forkd that has none. */
 
 #include "notify.h"
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Packets between forkd's own processes and between callers and workers, as forkd-server(7) describes
- * them: one JSON object {"method": …, "parameters": …} a packet over a SEQPACKET Unix socket, with the
- * descriptors that belong to it. An object above PACKET_INLINE_MAX travels in a sealed memfd, which is
- * then the packet's last descriptor, and the packet itself is {"memfd": true}. */
+/* Packets between forkd's own processes and between callers and workers, as forkd-server(7)
+ * describes them: one JSON object {"method": …, "parameters": …} a packet over a SEQPACKET Unix
+ * socket, with the descriptors that belong to it. An object above PACKET_INLINE_MAX travels in a
+ * sealed memfd, which is then the packet's last descriptor, and the packet itself is {"memfd":
+ * true}. */
 
 #include "basic.h"
 
@@ -23,11 +24,12 @@ enum {
 typedef struct Packet {
         char *text; /* the whole object, NUL-terminated; owned */
         size_t length;
-        json_t *object; /* parsed; owned */
-        const char *method;       /* borrowed from object */
-        json_t *parameters;       /* borrowed from object; never NULL, maybe {} */
-        const char *captured;     /* bytes in text of parameters.arguments or parameters.value when it is */
-        size_t captured_length;   /* an object (it stands as the integer 0 in parameters), or NULL */
+        json_t *object;     /* parsed; owned */
+        const char *method; /* borrowed from object */
+        json_t *parameters; /* borrowed from object; never NULL, maybe {} */
+        const char *
+                captured; /* bytes in text of parameters.arguments or parameters.value when it is */
+        size_t captured_length; /* an object (it stands as the integer 0 in parameters), or NULL */
         int fds[PACKET_DESCRIPTORS_MAX]; /* owned, CLOEXEC; -1 once taken */
         size_t n_fds;
 } Packet;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The channel of an entry's worker, seen from forkd: part of its attempt, in forkd. The Call waits in it before
- * there is a worker; the answer stays with the attempt until the worker has ended. */
+/* The channel of an entry's worker, seen from forkd: part of its attempt, in forkd. The Call waits
+ * in it before there is a worker; the answer stays with the attempt until the worker has ended. */
 
 #include "answer.h"
 
@@ -65,7 +65,8 @@ void answer_read(Attempt *a, unsigned max) {
                 else if (r == 0 && streq(p.method, "Progress"))
                         tell_progress(a, &p);
                 if (r != 0) {
-                        /* end-of-file, or what no worker of ours would send: its exit tells the rest */
+                        /* end-of-file, or what no worker of ours would send: its exit tells the
+                         * rest */
                         a->channel_source = sd_event_source_disable_unref(a->channel_source);
                         close_fdp(&a->channel);
                         return;
@@ -92,7 +93,8 @@ int answer_open(Attempt *a, const Job *job, int *ret_worker_end) {
         r = order_write_call(&call, job);
         if (r < 0)
                 return r;
-        r = packet_send_text(ours, call.text, call.length, &job->arguments_fd, job->arguments_fd >= 0);
+        r = packet_send_text(ours, call.text, call.length, &job->arguments_fd,
+                             job->arguments_fd >= 0);
         if (r != 0)
                 return r < 0 ? r : -EIO;
 

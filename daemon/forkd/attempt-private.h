@@ -9,5 +9,6 @@
 bool attempt_take_token(Attempt *a);
 /* The job goes its way, the attempt stays until all of it is gone. */
 void attempt_detach(Attempt *a);
-/* Nothing of it is left but the zombie: lets it be reaped, unless what it left behind is still being ended. */
+/* Nothing of it is left but the zombie: lets it be reaped, unless what it left behind is still
+ * being ended. */
 void attempt_conclude(Attempt *a);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Attempts: owned by their job while it runs, then by themselves until everything of theirs is gone; in forkd.
- * Here is their life: ordered, running, told to end, ended, acknowledged. What an entry answers is in answer.c, what
- * becomes of them when their forkserver dies in orphan.c, what a leader leaves behind in left-behind.c. */
+/* Attempts: owned by their job while it runs, then by themselves until everything of theirs is
+ * gone; in forkd. Here is their life: ordered, running, told to end, ended, acknowledged. What an
+ * entry answers is in answer.c, what becomes of them when their forkserver dies in orphan.c, what a
+ * leader leaves behind in left-behind.c. */
 
 #include "attempt-private.h"
 
@@ -19,8 +20,8 @@
 #include <sys/eventfd.h>
 #include <sys/wait.h>
 
-#define DESCRIPTORS_SPARE    32                   /* for what forkservers, the keeper and clients send us */
-#define STUCK_USEC           (10 * USEC_PER_SEC)  /* SIGKILLed and still there: said so, and tried again */
+#define DESCRIPTORS_SPARE 32 /* for what forkservers, the keeper and clients send us */
+#define STUCK_USEC        (10 * USEC_PER_SEC) /* SIGKILLed and still there: said so, and tried again */
 
 static void attempt_attach(Attempt *a, Job *job);
 
@@ -39,7 +40,8 @@ static int attempt_new(Attempt **ret, Job *job) {
         a->ordered_at = now_usec(CLOCK_MONOTONIC);
         a->token = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
         d->n_attempts++;
-        /* numbers are given lowest first: a high one says that few are left, and reports with descriptors would be lost */
+        /* numbers are given lowest first: a high one says that few are left, and reports with
+         * descriptors would be lost */
         if (a->token < 0 || a->token >= d->descriptors_max - DESCRIPTORS_SPARE) {
                 int r = a->token < 0 ? -errno : -EMFILE;
 
@@ -74,7 +76,8 @@ Attempt *attempt_free(Attempt *a) {
         close_fd(a->pidfd);
         close_fd(a->channel);
         if (a->cgroup) {
-                /* a child of a dead forkserver may be on its way into it, although it will not run */
+                /* a child of a dead forkserver may be on its way into it, although it will not run
+                 */
                 if (a->phase != ATTEMPT_ENDED)
                         cgroup_spend(a->cgroup);
                 cgroup_release(a->cgroup);
@@ -109,7 +112,8 @@ static int attempt_set_timer(Attempt *a, uint64_t usec, sd_event_time_handler_t 
         /* from now, not from when this turn of the loop began: a deadline must not come early */
         now = now_usec(CLOCK_BOOTTIME);
         r = sd_event_add_time(a->daemon->event, &a->timer, CLOCK_BOOTTIME,
-                              usec < USEC_INFINITY - now ? now + usec : USEC_INFINITY - 1, 1000, handler, a);
+                              usec < USEC_INFINITY - now ? now + usec : USEC_INFINITY - 1, 1000,
+                              handler, a);
         if (r >= 0)
                 (void)sd_event_source_set_priority(a->timer, PRIORITY_TIMER);
         return r;
@@ -122,9 +126,11 @@ static int open_outputs(Job *job) {
                 StdioKind kind = job->spec->stdio[i + 1].kind;
                 int r;
 
-                if (job->attached || (kind != STDIO_DEFAULT && kind != STDIO_FILE) || job->outputs[i].fd >= 0)
+                if (job->attached || (kind != STDIO_DEFAULT && kind != STDIO_FILE) ||
+                    job->outputs[i].fd >= 0)
                         continue;
-                r = output_open(&job->outputs[i], state_dir_output_fd(job->daemon->state), job->id, suffixes[i]);
+                r = output_open(&job->outputs[i], state_dir_output_fd(job->daemon->state), job->id,
+                                suffixes[i]);
                 if (r < 0)
                         return r;
         }
@@ -202,7 +208,9 @@ static void attempt_record(Attempt *a) {
                 snprintf(slot.server, sizeof(slot.server), "%s", server_name(a->server));
         a->slot = running_table_put(a->daemon->table, &slot);
         if (a->slot < 0)
-                log_warning("job %" PRIu64 ": the running table is full; a crash would lose its name", a->job_id);
+                log_warning("job %" PRIu64
+                            ": the running table is full; a crash would lose its name",
+                            a->job_id);
 }
 
 static void attempt_confirm(Attempt *a, pid_t pid) {
@@ -257,13 +265,15 @@ int attempt_signal(Attempt *a, int signal) {
 int attempt_freeze(Attempt *a, bool freeze) {
         int r;
 
-        /* a frozen child that has not exec()ed yet would hold its forkserver up: attempt_started() comes back here */
+        /* a frozen child that has not exec()ed yet would hold its forkserver up: attempt_started()
+         * comes back here */
         if (a->phase == ATTEMPT_ORDERED) {
                 a->paused = freeze;
                 return 0;
         }
 
-        r = a->cgroup ? cgroup_freeze(a->cgroup, freeze) : attempt_signal(a, freeze ? SIGSTOP : SIGCONT);
+        r = a->cgroup ? cgroup_freeze(a->cgroup, freeze)
+                      : attempt_signal(a, freeze ? SIGSTOP : SIGCONT);
         if (r >= 0)
                 a->paused = freeze;
         return r;
@@ -274,8 +284,10 @@ static int on_stuck(sd_event_source *source, uint64_t usec, void *userdata) {
 
         (void)source;
         (void)usec;
-        log_warning("job %" PRIu64 ": it was killed and is still there (pid %d, 0: not yet known); its slot stays taken",
-                    a->job_id, a->pid);
+        log_warning(
+                "job %" PRIu64
+                ": it was killed and is still there (pid %d, 0: not yet known); its slot stays taken",
+                a->job_id, a->pid);
         attempt_kill(a);
         return 0;
 }
@@ -322,9 +334,10 @@ void attempt_stop(Attempt *a, uint64_t grace_usec) {
                         attempt_detach(a);
                         job_finish_unstarted(job, job->stop.result, job->stop.note);
                 }
-                /* Else it has just begun to run: attempt_started() comes back here, or its end comes first. Either way it may
-                 * hang in its start, as in an open() or exec() on a dead file system, and hold its forkserver up: then its
-                 * cgroup, which it was born in, is killed. */
+                /* Else it has just begun to run: attempt_started() comes back here, or its end
+                 * comes first. Either way it may hang in its start, as in an open() or exec() on a
+                 * dead file system, and hold its forkserver up: then its cgroup, which it was born
+                 * in, is killed. */
                 if (a->cgroup && attempt_set_timer(a, grace_usec, on_grace_over) < 0)
                         attempt_kill(a);
                 return;
@@ -375,8 +388,9 @@ static Result end_result(const Attempt *a, const AttemptEnd *end) {
         case CLD_EXITED:
                 return end->status == 0 && (!entry || a->answered) ? RESULT_SUCCESS : RESULT_EXIT;
         case CLD_KILLED:
-                return end->status == SIGKILL && a->cgroup && cgroup_oom_kills(a->cgroup) > 0 ? RESULT_OOM
-                                                                                             : RESULT_SIGNAL;
+                return end->status == SIGKILL && a->cgroup && cgroup_oom_kills(a->cgroup) > 0
+                               ? RESULT_OOM
+                               : RESULT_SIGNAL;
         case CLD_DUMPED:
                 return RESULT_CORE_DUMP;
         default:
@@ -468,7 +482,8 @@ void attempt_conclude(Attempt *a) {
 static bool fork_again_later(Attempt *a, const char *stage, int error) {
         Job *job = a->job;
 
-        if (!streq(stage, "fork") || (error != EAGAIN && error != ENOMEM && error != EMFILE) || job->stop.wanted)
+        if (!streq(stage, "fork") || (error != EAGAIN && error != ENOMEM && error != EMFILE) ||
+            job->stop.wanted)
                 return false;
         attempt_detach(a);
         if (!queue_retry(job->daemon->queue, job)) {
@@ -485,7 +500,8 @@ void attempt_failed(Attempt *a, const char *stage, int error, const char *text) 
         Certificate *c;
 
         if (job && !fork_again_later(a, stage, error)) {
-                c = job_certificate_new(job, job->stop.wanted ? job->stop.result : RESULT_SETUP_FAILED);
+                c = job_certificate_new(job,
+                                        job->stop.wanted ? job->stop.result : RESULT_SETUP_FAILED);
                 if (c->result == RESULT_SETUP_FAILED) {
                         c->stage = strdup(stage);
                         c->error = error;

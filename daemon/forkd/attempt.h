@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* One start of a job, from the order to fork to the acknowledged end of its worker. It outlives its job
- * where processes that the job left behind are still being ended. */
+/* One start of a job, from the order to fork to the acknowledged end of its worker. It outlives its
+ * job where processes that the job left behind are still being ended. */
 
 #include "basic.h"
 #include "cgroup.h"
@@ -12,11 +12,11 @@
 typedef struct Server Server;
 
 typedef enum AttemptPhase {
-        ATTEMPT_ORDERED,  /* the order is out, nobody has confirmed it */
-        ATTEMPT_RUNNING,  /* confirmed: pid and pidfd are known */
+        ATTEMPT_ORDERED,    /* the order is out, nobody has confirmed it */
+        ATTEMPT_RUNNING,    /* confirmed: pid and pidfd are known */
         ATTEMPT_TERMINATED, /* told to end, in its grace */
-        ATTEMPT_KILLED,   /* SIGKILLed */
-        ATTEMPT_ENDED,    /* its leader is a zombie; what it left behind is being ended */
+        ATTEMPT_KILLED,     /* SIGKILLed */
+        ATTEMPT_ENDED,      /* its leader is a zombie; what it left behind is being ended */
 } AttemptPhase;
 
 struct Attempt {
@@ -26,18 +26,18 @@ struct Attempt {
         unsigned number;
         AttemptPhase phase;
         bool paused;
-        bool orphan;        /* its forkserver is gone: the keeper tells of its end */
-        Server *server;     /* borrowed; NULL when orphan */
+        bool orphan;          /* its forkserver is gone: the keeper tells of its end */
+        Server *server;       /* borrowed; NULL when orphan */
         Attempt *prev, *next; /* in the server's list, or the orphans' */
-        int token;          /* eventfd; -1 once confirmed */
-        Cgroup *cgroup;     /* owned; NULL without cgroups */
-        pid_t pid;          /* 0: unknown */
+        int token;            /* eventfd; -1 once confirmed */
+        Cgroup *cgroup;       /* owned; NULL without cgroups */
+        pid_t pid;            /* 0: unknown */
         uint64_t start_time;
         int pidfd;
-        int slot;           /* in the running table, -1 */
-        uint64_t ordered_at; /* CLOCK_MONOTONIC */
+        int slot;                 /* in the running table, -1 */
+        uint64_t ordered_at;      /* CLOCK_MONOTONIC */
         uint64_t pending_signals; /* asked for before the pid was known, bit n-1 for signal n */
-        int channel;        /* forkd's end of an entry's channel, -1 */
+        int channel;              /* forkd's end of an entry's channel, -1 */
         sd_event_source *channel_source, *timer, *cgroup_source, *pidfd_source;
         uint64_t left_behind_since; /* CLOCK_MONOTONIC: when what it left behind was told to end */
         void (*left_behind_done)(Attempt *a);
@@ -47,8 +47,8 @@ struct Attempt {
         bool answered;
 };
 
-/* Orders a start of the job on a forkserver. On success the job is `starting`. 0, or -errno when not even the order
- * could be made. */
+/* Orders a start of the job on a forkserver. On success the job is `starting`. 0, or -errno when
+ * not even the order could be made. */
 int attempt_start(Job *job, Server *server);
 Attempt *attempt_free(Attempt *a);
 
@@ -68,7 +68,8 @@ void attempt_failed(Attempt *a, const char *stage, int error, const char *text);
 void attempt_orphaned(Attempt *a);
 /* It is an orphan, and the keeper that would tell of its end is gone, too. */
 void attempt_keeper_gone(Attempt *a);
-/* Its forkserver is held up by another start: if it has not begun to run, its job is queued again. */
+/* Its forkserver is held up by another start: if it has not begun to run, its job is queued again.
+ */
 void attempt_order_again(Attempt *a);
 /* Its start takes so long that others suffer: ends it as setup-failed, if it has a cgroup. */
 void attempt_give_up(Attempt *a);

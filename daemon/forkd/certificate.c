@@ -27,22 +27,14 @@ static const char *const result_names[_RESULT_MAX] = {
 static const struct {
         const char *stage, *words;
 } stage_words[] = {
-        { "fork", "forking a worker" },
-        { "signals", "resetting signals" },
-        { "session", "making a session" },
-        { "cgroup", "entering its cgroup" },
-        { "limits", "setting limits" },
-        { "user", "becoming its user" },
-        { "directory", "changing directory" },
-        { "stdin", "opening standard input" },
-        { "stdout", "opening standard output" },
-        { "stderr", "opening standard error" },
-        { "descriptors", "placing descriptors" },
-        { "privileges", "giving up privileges" },
-        { "token", "taking its start token" },
-        { "exec", "executing" },
-        { "entry", "preparing its entry" },
-        { "plan", "reading its plan" },
+        { "fork", "forking a worker" },           { "signals", "resetting signals" },
+        { "session", "making a session" },        { "cgroup", "entering its cgroup" },
+        { "limits", "setting limits" },           { "user", "becoming its user" },
+        { "directory", "changing directory" },    { "stdin", "opening standard input" },
+        { "stdout", "opening standard output" },  { "stderr", "opening standard error" },
+        { "descriptors", "placing descriptors" }, { "privileges", "giving up privileges" },
+        { "token", "taking its start token" },    { "exec", "executing" },
+        { "entry", "preparing its entry" },       { "plan", "reading its plan" },
         { "output", "making its output files" },
 };
 
@@ -141,10 +133,12 @@ static void sentence_head(const Certificate *c, char *ret, size_t size) {
                 snprintf(ret, size, "killed by %s after %s", signal_name(c->signal, name), run);
                 break;
         case RESULT_CORE_DUMP:
-                snprintf(ret, size, "killed by %s after %s, core dumped", signal_name(c->signal, name), run);
+                snprintf(ret, size, "killed by %s after %s, core dumped",
+                         signal_name(c->signal, name), run);
                 break;
         case RESULT_ERROR:
-                snprintf(ret, size, "failed after %s: %s: %s", run, c->code ?: "error", c->text ?: "no text");
+                snprintf(ret, size, "failed after %s: %s: %s", run, c->code ?: "error",
+                         c->text ?: "no text");
                 break;
         case RESULT_TIMEOUT:
                 snprintf(ret, size, "timed out after %s%s%s", run, *end ? ", " : "", end);
@@ -164,27 +158,30 @@ static void sentence_head(const Certificate *c, char *ret, size_t size) {
                         snprintf(ret, size, "cancelled%s%s%s after %s, %s", by, c->text ? ": " : "",
                                  c->text ?: "", run, end);
                 else if (c->ran)
-                        snprintf(ret, size, "cancelled%s%s%s after %s; nobody could see how it ended", by,
+                        snprintf(ret, size,
+                                 "cancelled%s%s%s after %s; nobody could see how it ended", by,
                                  c->text ? ": " : "", c->text ?: "", run);
                 else
-                        snprintf(ret, size, "cancelled%s%s%s before it ran", by, c->text ? ": " : "",
-                                 c->text ?: "");
+                        snprintf(ret, size, "cancelled%s%s%s before it ran", by,
+                                 c->text ? ": " : "", c->text ?: "");
                 break;
         }
         case RESULT_DEPENDENCY:
-                snprintf(ret, size, "never started: %s", c->text ?: "a job that it waits for has failed");
+                snprintf(ret, size, "never started: %s",
+                         c->text ?: "a job that it waits for has failed");
                 break;
         case RESULT_SETUP_FAILED:
                 snprintf(ret, size, "could not start: while %s%s%s%s: %s",
                          stage_in_words(c->stage ?: "starting"),
-                         c->text ? (streq(c->stage ?: "", "directory") ? " to '" : " '") : "", c->text ?: "",
-                         c->text ? "'" : "", strerror(c->error));
+                         c->text ? (streq(c->stage ?: "", "directory") ? " to '" : " '") : "",
+                         c->text ?: "", c->text ? "'" : "", strerror(c->error));
                 break;
         case RESULT_SERVER_FAILED:
                 snprintf(ret, size, "could not start: %s", c->text ?: "its forkserver has failed");
                 break;
         case RESULT_LOST:
-                snprintf(ret, size, "lost after %s: %s", run, c->text ?: "nobody could see how it ended");
+                snprintf(ret, size, "lost after %s: %s", run,
+                         c->text ?: "nobody could see how it ended");
                 break;
         case _RESULT_MAX:
                 break;
@@ -198,7 +195,8 @@ void certificate_sentence(const Certificate *c, char *ret, size_t size) {
         sentence_head(c, ret, size);
         n = strlen(ret);
         if (c->left_behind > 0)
-                n += (size_t)snprintf(ret + n, size - n, "; it left %u process%s behind, which %s ended",
+                n += (size_t)snprintf(ret + n, size - n,
+                                      "; it left %u process%s behind, which %s ended",
                                       c->left_behind, c->left_behind == 1 ? "" : "es",
                                       c->left_behind == 1 ? "was" : "were");
         if (n < size && c->stdout_lost + c->stderr_lost > 0)

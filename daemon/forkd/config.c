@@ -14,7 +14,8 @@ typedef struct ConfigKey ConfigKey;
 
 struct ConfigKey {
         const char *name;
-        const char *fallback; /* the default, in the syntax of the file; NULL: the number of CPUs, or none */
+        const char *fallback; /* the default, in the syntax of the file; NULL: the number of CPUs,
+                                 or none */
         int (*parse)(const ConfigKey *key, Config *config, const char *value);
         size_t offset;
         unsigned min, max;
@@ -22,7 +23,8 @@ struct ConfigKey {
 };
 
 static int parse_number(const ConfigKey *key, Config *config, const char *value) {
-        return conf_parse_unsigned(value, key->min, key->max, (unsigned *)(void *)((char *)config + key->offset));
+        return conf_parse_unsigned(value, key->min, key->max,
+                                   (unsigned *)(void *)((char *)config + key->offset));
 }
 
 static int parse_size(const ConfigKey *key, Config *config, const char *value) {
@@ -33,7 +35,8 @@ static int parse_time(const ConfigKey *key, Config *config, const char *value) {
         return conf_parse_usec(value, (uint64_t *)(void *)((char *)config + key->offset));
 }
 
-/* A repeated key adds to the list; several in one line are separated by blanks; empty starts anew. */
+/* A repeated key adds to the list; several in one line are separated by blanks; empty starts anew.
+ */
 static int parse_list(const ConfigKey *key, Config *config, const char *value) {
         char ***list = (char ***)(void *)((char *)config + key->offset);
         _cleanup_(freep) char *copy = strdup(value);
@@ -52,17 +55,20 @@ static int parse_list(const ConfigKey *key, Config *config, const char *value) {
 }
 
 static const ConfigKey keys[] = {
-        { "Module", NULL, parse_list, offsetof(Config, modules), 0, 0, "names or paths of modules" },
+        { "Module", NULL, parse_list, offsetof(Config, modules), 0, 0,
+          "names or paths of modules" },
         { "MaxRunning", NULL, parse_number, offsetof(Config, max_running), 1, CONFIG_RUNNING_MAX,
           "a number from 1 to 10000" },
-        { "MaxAttached", "256", parse_number, offsetof(Config, max_attached), 1, CONFIG_ATTACHED_MAX,
-          "a number from 1 to 10000" },
+        { "MaxAttached", "256", parse_number, offsetof(Config, max_attached), 1,
+          CONFIG_ATTACHED_MAX, "a number from 1 to 10000" },
         { "QueueMax", "100000", parse_number, offsetof(Config, queue_max), 1, 10000000,
           "a number from 1 to 10000000" },
         { "KeepFinished", "10000", parse_number, offsetof(Config, keep_finished), 0, 10000000,
           "a number from 0 to 10000000" },
-        { "OutputMax", "64M", parse_size, offsetof(Config, output_max), 0, 0, "a size such as 64M" },
-        { "DrainTimeout", "30s", parse_time, offsetof(Config, drain_timeout), 0, 0, "a time span such as 30s" },
+        { "OutputMax", "64M", parse_size, offsetof(Config, output_max), 0, 0,
+          "a size such as 64M" },
+        { "DrainTimeout", "30s", parse_time, offsetof(Config, drain_timeout), 0, 0,
+          "a time span such as 30s" },
 };
 
 static void on_warning(const char *file, unsigned line, const char *sentence, void *userdata) {
@@ -76,13 +82,14 @@ static void on_warning(const char *file, unsigned line, const char *sentence, vo
         (void)strings_append(&config->warnings, warning);
 }
 
-static int on_assign(const char *file, unsigned line, const char *section, const char *key, const char *value,
-                     void *userdata) {
+static int on_assign(const char *file, unsigned line, const char *section, const char *key,
+                     const char *value, void *userdata) {
         Config *config = userdata;
         char sentence[512];
 
         if (!section || !streq(section, "Daemon")) {
-                snprintf(sentence, sizeof(sentence), "ignoring %s= in section [%s]: forkd.conf has only [Daemon]", key,
+                snprintf(sentence, sizeof(sentence),
+                         "ignoring %s= in section [%s]: forkd.conf has only [Daemon]", key,
                          section ?: "");
                 on_warning(file, line, sentence, userdata);
                 return 0;
@@ -97,8 +104,8 @@ static int on_assign(const char *file, unsigned line, const char *section, const
                 if (r == -ENOMEM)
                         return r;
                 if (r < 0) {
-                        snprintf(sentence, sizeof(sentence), "ignoring %s=%s: it takes %s", key, value,
-                                 keys[i].expects);
+                        snprintf(sentence, sizeof(sentence), "ignoring %s=%s: it takes %s", key,
+                                 value, keys[i].expects);
                         on_warning(file, line, sentence, userdata);
                 }
                 return 0;

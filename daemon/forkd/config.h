@@ -19,8 +19,8 @@ typedef struct Config {
         char **warnings;        /* what was ignored, "FILE:LINE: sentence", NULL-terminated */
 } Config;
 
-/* Reads forkd.conf and its drop-ins from dirs. Bad lines become warnings (and log lines); only a file that cannot be
- * read, or no memory, is an error. */
+/* Reads forkd.conf and its drop-ins from dirs. Bad lines become warnings (and log lines); only a
+ * file that cannot be read, or no memory, is an error. */
 int config_load(Config **ret, char *const *dirs);
 Config *config_free(Config *c);
 static inline void config_freep(Config **c) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The daemon: built by main() from its options, one per process. Here are its parts' order of birth and death, signals,
- * reload and the tidying that waits for a quiet moment; drain.c has how it ends. */
+/* The daemon: built by main() from its options, one per process. Here are its parts' order of birth
+ * and death, signals, reload and the tidying that waits for a quiet moment; drain.c has how it
+ * ends. */
 
 #include "daemon.h"
 
@@ -14,11 +15,12 @@
 #include <signal.h>
 #include <utlist.h>
 
-#define TIDY_READY     8                   /* cgroups kept ready */
-#define TIDY_USEC      (2 * USEC_PER_MSEC) /* after the last end of an attempt */
-#define LOOK_USEC      USEC_PER_SEC        /* at sizes of output */
-/* All that a reload can allow, and 1024 attempts whose jobs have ended: what is not used takes no memory. */
-#define TABLE_SLOTS    (CONFIG_RUNNING_MAX + CONFIG_ATTACHED_MAX + 1024)
+#define TIDY_READY 8                   /* cgroups kept ready */
+#define TIDY_USEC  (2 * USEC_PER_MSEC) /* after the last end of an attempt */
+#define LOOK_USEC  USEC_PER_SEC        /* at sizes of output */
+/* All that a reload can allow, and 1024 attempts whose jobs have ended: what is not used takes no
+ * memory. */
+#define TABLE_SLOTS (CONFIG_RUNNING_MAX + CONFIG_ATTACHED_MAX + 1024)
 
 static const ServiceInfo info = {
         .vendor = "forkd",
@@ -45,7 +47,8 @@ static int on_tidy(sd_event_source *source, uint64_t usec, void *userdata) {
 void daemon_want_tidy(Daemon *d) {
         int enabled = SD_EVENT_OFF;
 
-        if (!d->tidy || sd_event_source_get_enabled(d->tidy, &enabled) < 0 || enabled != SD_EVENT_OFF)
+        if (!d->tidy || sd_event_source_get_enabled(d->tidy, &enabled) < 0 ||
+            enabled != SD_EVENT_OFF)
                 return;
         (void)sd_event_source_set_time_relative(d->tidy, TIDY_USEC);
         (void)sd_event_source_set_enabled(d->tidy, SD_EVENT_ONESHOT);
@@ -57,7 +60,7 @@ static int on_second(sd_event_source *source, uint64_t usec, void *userdata) {
         Job *job, *next;
 
         (void)usec;
-        HASH_ITER(hh, d->jobs, job, next)
+        HASH_ITER (hh, d->jobs, job, next)
                 if (job->running)
                         for (size_t i = 0; i < ELEMENTSOF(job->outputs); i++)
                                 (void)output_trim(&job->outputs[i], d->config->output_max);
@@ -151,8 +154,9 @@ int daemon_reload(Daemon *d) {
         else {
                 if (!same_modules(config, d->config)) {
                         log_warning("ignoring the change of Module= until forkd is restarted");
-                        (void)strings_append(&config->warnings,
-                                             "the change of Module= takes effect when forkd is restarted");
+                        (void)strings_append(
+                                &config->warnings,
+                                "the change of Module= takes effect when forkd is restarted");
                 }
                 config_free(d->config);
                 d->config = config;
@@ -175,10 +179,12 @@ static int daemon_open_cgroups(Daemon *d) {
                 return log_error_errno(r, "cannot use cgroups");
         if (r > 0) {
                 d->cgroup_error = r;
-                log_notice("no cgroups (%s): jobs are ended as far as their session reaches", cgroup_error_string(r));
+                log_notice("no cgroups (%s): jobs are ended as far as their session reaches",
+                           cgroup_error_string(r));
         }
         if (ended > 0)
-                log_warning("ended %u process%s that the last forkd left running", ended, ended == 1 ? "" : "es");
+                log_warning("ended %u process%s that the last forkd left running", ended,
+                            ended == 1 ? "" : "es");
         return 0;
 }
 
@@ -212,7 +218,8 @@ static int daemon_open(Daemon *d, DaemonOptions *options) {
         if (!d->keeper) {
                 r = notify_link_new(&d->notify, d->event);
                 if (r < 0)
-                        log_warning_errno(r, "ignoring the service manager, which cannot be spoken to");
+                        log_warning_errno(
+                                r, "ignoring the service manager, which cannot be spoken to");
         }
         leftover_end_all(d);
         r = daemon_open_cgroups(d);
@@ -240,7 +247,8 @@ static int daemon_open(Daemon *d, DaemonOptions *options) {
         if (r >= 0)
                 r = sd_event_source_set_priority(d->tidy, PRIORITY_TIDY);
         if (r >= 0)
-                r = sd_event_add_time_relative(d->event, &d->second_timer, CLOCK_MONOTONIC, LOOK_USEC, 100000, on_second, d);
+                r = sd_event_add_time_relative(d->event, &d->second_timer, CLOCK_MONOTONIC,
+                                               LOOK_USEC, 100000, on_second, d);
         if (r >= 0 && d->keeper)
                 r = keeper_link_attach(d->keeper, d);
         if (r < 0)
@@ -293,7 +301,7 @@ Daemon *daemon_free(Daemon *d) {
         for (size_t i = 0; i < d->n_drain_calls; i++)
                 call_set_gone(d->drain_calls[i], NULL, NULL);
         free(d->drain_calls);
-        HASH_ITER(hh, d->jobs, job, next)
+        HASH_ITER (hh, d->jobs, job, next)
                 job_free(job);
         drain_free_attempts(d);
         watch_free(d->watch);

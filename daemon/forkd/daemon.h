@@ -23,13 +23,13 @@
 #include <systemd/sd-event.h>
 
 struct Daemon {
-        sd_event *event;    /* owned, as all that follows */
+        sd_event *event; /* owned, as all that follows */
         Paths *paths;
         Config *config;
         StateDir *state;
         Service *service;
-        KeeperLink *keeper; /* NULL: nobody restarts us */
-        NotifyLink *notify; /* NULL: the keeper speaks to the service manager */
+        KeeperLink *keeper;  /* NULL: nobody restarts us */
+        NotifyLink *notify;  /* NULL: the keeper speaks to the service manager */
         CgroupBase *cgroups; /* NULL: none, see cgroup_error */
         int cgroup_error;
         RunningTable *table;
@@ -39,38 +39,41 @@ struct Daemon {
 
         int descriptors_max; /* of our own, as it is now */
         EnvironmentCache environment;
-        struct rlimit descriptors; /* RLIMIT_NOFILE as we were started with: that of forkservers and jobs */
+        struct rlimit descriptors; /* RLIMIT_NOFILE as we were started with: that of forkservers and
+                                      jobs */
 
-        Job *jobs;      /* all, by id */
-        void *jobs_keyed; /* those with a key, by uid and key: a tree of tsearch(3), as keys are the clients' choice and
-                           * a hash would let them collide */
-        void *shares;   /* of users who have jobs: a tree of tsearch(3), by uid */
-        Job *finished;  /* durable ones, oldest first */
+        Job *jobs;        /* all, by id */
+        void *jobs_keyed; /* those with a key, by uid and key: a tree of tsearch(3), as keys are the
+                           * clients' choice and a hash would let them collide */
+        void *shares;     /* of users who have jobs: a tree of tsearch(3), by uid */
+        Job *finished;    /* durable ones, oldest first */
         size_t n_states[_JOB_STATE_MAX];
         size_t n_attached;
         size_t n_attempts;         /* all, also those whose job has ended before */
-        size_t n_durable_attempts; /* of durable jobs that have not ended: slots of MaxRunning= in use */
+        size_t n_durable_attempts; /* of durable jobs that have not ended: slots of MaxRunning= in
+                                      use */
         uint64_t total_started, total_finished;
         uint64_t started_at; /* CLOCK_REALTIME */
 
-        bool listening;      /* on some socket */
-        bool own_socket;     /* the socket's file is ours to remove */
+        bool listening;  /* on some socket */
+        bool own_socket; /* the socket's file is ours to remove */
         bool draining;
-        bool stopping;       /* told to end: at the deadline, all that runs is ended */
-        bool stop_now;       /* told twice */
+        bool stopping; /* told to end: at the deadline, all that runs is ended */
+        bool stop_now; /* told twice */
         int exit_status;
         sd_event_source *drain_timer, *second_timer, *tidy;
-        Call **drain_calls;  /* unanswered Drain calls */
+        Call **drain_calls; /* unanswered Drain calls */
         size_t n_drain_calls;
 };
 
 typedef struct DaemonOptions {
-        Paths *paths;        /* taken over */
-        Config *config;      /* taken over */
-        StateDir *state;     /* taken over */
-        Server *twin;        /* taken over; NULL: no modules */
-        int keeper_fd;       /* -1: no keeper */
-        struct rlimit descriptors; /* RLIMIT_NOFILE as forkd was started with; all 0: it was not raised */
+        Paths *paths;    /* taken over */
+        Config *config;  /* taken over */
+        StateDir *state; /* taken over */
+        Server *twin;    /* taken over; NULL: no modules */
+        int keeper_fd;   /* -1: no keeper */
+        struct rlimit
+                descriptors; /* RLIMIT_NOFILE as forkd was started with; all 0: it was not raised */
 } DaemonOptions;
 
 /* Builds everything and listens. What is taken over is so in any case. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Draining and stopping: a part of the daemon, in forkd. A first TERM drains: no new work, what runs may end until
- * DrainTimeout=. Then, or at a second TERM, all that runs is told to end, and soon killed; a third TERM kills. */
+/* Draining and stopping: a part of the daemon, in forkd. A first TERM drains: no new work, what
+ * runs may end until DrainTimeout=. Then, or at a second TERM, all that runs is told to end, and
+ * soon killed; a third TERM kills. */
 
 #include "drain.h"
 
@@ -16,7 +17,8 @@
 
 /* Jobs with an attempt. */
 static size_t count_running(const Daemon *d) {
-        return d->n_states[JOB_STARTING] + d->n_states[JOB_RUNNING] + d->n_states[JOB_PAUSED] + d->n_states[JOB_STOPPING];
+        return d->n_states[JOB_STARTING] + d->n_states[JOB_RUNNING] + d->n_states[JOB_PAUSED] +
+               d->n_states[JOB_STOPPING];
 }
 
 int daemon_drain_text(const Daemon *d, char *ret, size_t size) {
@@ -29,7 +31,8 @@ void daemon_drain(Daemon *d) {
                 return;
         d->draining = true;
         log_info("draining: %zu jobs run", count_running(d));
-        watch_event(d->watch, "draining", NULL, "no new work is taken, %zu jobs run", count_running(d));
+        watch_event(d->watch, "draining", NULL, "no new work is taken, %zu jobs run",
+                    count_running(d));
 }
 
 static void answer_drains(Daemon *d) {
@@ -55,7 +58,7 @@ void daemon_check_drained(Daemon *d) {
 static void stop_jobs(Daemon *d, const char *note) {
         Job *job, *next;
 
-        HASH_ITER(hh, d->jobs, job, next)
+        HASH_ITER (hh, d->jobs, job, next)
                 if (job->running)
                         job_stop(job, RESULT_CANCELLED, NULL, note);
         queue_end_attached(d->queue, note);
@@ -65,14 +68,14 @@ static void kill_jobs(Daemon *d) {
         Server *s;
         Attempt *a, *next;
 
-        DL_FOREACH(d->servers->servers, s)
-                DL_FOREACH_SAFE(s->attempts, a, next)
+        DL_FOREACH (d->servers->servers, s)
+                DL_FOREACH_SAFE (s->attempts, a, next)
                         attempt_kill(a);
-        DL_FOREACH_SAFE(d->servers->orphans, a, next)
+        DL_FOREACH_SAFE (d->servers->orphans, a, next)
                 attempt_kill(a);
 }
 
-#define KILL_AT_DEADLINE_USEC (5 * USEC_PER_SEC)   /* after the deadline: whatever graceUSec says */
+#define KILL_AT_DEADLINE_USEC (5 * USEC_PER_SEC) /* after the deadline: whatever graceUSec says */
 #define KILL_AT_ONCE_USEC     (500 * USEC_PER_MSEC) /* after a second TERM */
 
 /* Ends what runs, kills what is left of it after a while. */
@@ -121,7 +124,8 @@ void daemon_stop(Daemon *d) {
         listener_drain(d);
         /* one at USEC_INFINITY never comes, and serves a second TERM */
         if (sd_event_add_time(d->event, &d->drain_timer, CLOCK_MONOTONIC,
-                              timeout < USEC_INFINITY - now ? now + timeout : USEC_INFINITY, 0, on_drain_over, d) < 0)
+                              timeout < USEC_INFINITY - now ? now + timeout : USEC_INFINITY, 0,
+                              on_drain_over, d) < 0)
                 stop_jobs(d, STOPPING);
         daemon_check_drained(d);
 }
@@ -132,9 +136,9 @@ void drain_free_attempts(Daemon *d) {
 
         if (!d->servers)
                 return;
-        DL_FOREACH(d->servers->servers, s)
-                DL_FOREACH_SAFE(s->attempts, a, next)
+        DL_FOREACH (d->servers->servers, s)
+                DL_FOREACH_SAFE (s->attempts, a, next)
                         attempt_free(a);
-        DL_FOREACH_SAFE(d->servers->orphans, a, next)
+        DL_FOREACH_SAFE (d->servers->orphans, a, next)
                 attempt_free(a);
 }

@@ -46,7 +46,8 @@ static int environment_make(uid_t uid, char ***ret) {
         if (asprintf(&list[n++], "PATH=%s", DEFAULT_PATH) < 0 ||
             asprintf(&list[n++], "LANG=%s", lang ?: "C.UTF-8") < 0 ||
             asprintf(&list[n++], "HOME=%s", user ? user->pw_dir : "/") < 0 ||
-            asprintf(&list[n++], "SHELL=%s", user && *user->pw_shell ? user->pw_shell : "/bin/sh") < 0 ||
+            asprintf(&list[n++], "SHELL=%s", user && *user->pw_shell ? user->pw_shell : "/bin/sh") <
+                    0 ||
             (user && asprintf(&list[n++], "USER=%s", user->pw_name) < 0)) {
                 list[n - 1] = NULL;
                 strings_free(list);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What a job gets when it says nothing of its environment, and who another user is. Both ask the user
- * database, which may block on a broken network directory: jobs that bring their environment and are their
- * submitter's never ask it. */
+/* What a job gets when it says nothing of its environment, and who another user is. Both ask the
+ * user database, which may block on a broken network directory: jobs that bring their environment
+ * and are their submitter's never ask it. */
 
 #include "basic.h"
 
@@ -15,8 +15,8 @@ typedef struct EnvironmentCache {
         uint64_t since;
 } EnvironmentCache;
 
-/* PATH HOME USER SHELL LANG; NULL-terminated, the cache's until the next call. The answer is kept for a while, as the
- * user database is slow to ask. -ENOMEM. */
+/* PATH HOME USER SHELL LANG; NULL-terminated, the cache's until the next call. The answer is kept
+ * for a while, as the user database is slow to ask. -ENOMEM. */
 int environment_default(EnvironmentCache *cache, uid_t uid, char *const **ret);
 void environment_cache_done(EnvironmentCache *cache);
 

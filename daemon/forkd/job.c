@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Jobs: owned by the daemon's table, in forkd. This file has their life and the table of moves; attempts
- * run them, the queue orders them, watch.c tells of them. */
+/* Jobs: owned by the daemon's table, in forkd. This file has their life and the table of moves;
+ * attempts run them, the queue orders them, watch.c tells of them. */
 
 #include "job.h"
 
@@ -23,9 +23,10 @@ static const struct {
         [JOB_QUEUED] = { "queued", 1u << JOB_STARTING | 1u << JOB_FINISHED | 1u << JOB_PARKED },
         [JOB_STARTING] = { "starting", 1u << JOB_RUNNING | 1u << JOB_STOPPING | 1u << JOB_FINISHED |
                                                1u << JOB_QUEUED | 1u << JOB_PARKED },
-        [JOB_RUNNING] = { "running",
-                          1u << JOB_PAUSED | 1u << JOB_STOPPING | 1u << JOB_FINISHED | 1u << JOB_PARKED },
-        [JOB_PAUSED] = { "paused", 1u << JOB_RUNNING | 1u << JOB_STOPPING | 1u << JOB_FINISHED | 1u << JOB_PARKED },
+        [JOB_RUNNING] = { "running", 1u << JOB_PAUSED | 1u << JOB_STOPPING | 1u << JOB_FINISHED |
+                                             1u << JOB_PARKED },
+        [JOB_PAUSED] = { "paused", 1u << JOB_RUNNING | 1u << JOB_STOPPING | 1u << JOB_FINISHED |
+                                           1u << JOB_PARKED },
         [JOB_STOPPING] = { "stopping", 1u << JOB_FINISHED | 1u << JOB_PARKED },
         [JOB_FINISHED] = { "finished", 0 },
         [JOB_PARKED] = { "parked", 1u << JOB_QUEUED | 1u << JOB_FINISHED },
@@ -189,8 +190,8 @@ static void tell_client(const Job *job) {
                 return;
 
         if (job->running && job->running->pid > 0)
-                n = snprintf(text, sizeof(text), "{\"id\":%" PRIu64 ",\"state\":\"%s\",\"pid\":%d}", job->id,
-                             job_state_to_string(job->state), job->running->pid);
+                n = snprintf(text, sizeof(text), "{\"id\":%" PRIu64 ",\"state\":\"%s\",\"pid\":%d}",
+                             job->id, job_state_to_string(job->state), job->running->pid);
         else
                 n = snprintf(text, sizeof(text), "{\"id\":%" PRIu64 ",\"state\":\"%s\"}", job->id,
                              job_state_to_string(job->state));
@@ -203,8 +204,8 @@ void job_set_state(Job *job, JobState state) {
         if (job->state == state)
                 return;
         if (!job_state_may_follow(job->state, state)) {
-                log_error("job %" PRIu64 ": no way from %s to %s", job->id, job_state_to_string(job->state),
-                          job_state_to_string(state));
+                log_error("job %" PRIu64 ": no way from %s to %s", job->id,
+                          job_state_to_string(job->state), job_state_to_string(state));
                 abort();
         }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* forkd's end of the keeper channel: owned by the daemon. Records that the channel does not take now are kept
- * in order, so that no acknowledgement is lost. */
+/* forkd's end of the keeper channel: owned by the daemon. Records that the channel does not take
+ * now are kept in order, so that no acknowledgement is lost. */
 
 #include "keeper-link.h"
 
@@ -34,9 +34,9 @@ struct KeeperLink {
         pid_t pid;
         unsigned start;
         uint64_t our_start_time; /* as process-id.h has it */
-        uint64_t alive_usec; /* from sign of life to sign of life; 0: none wanted */
-        Pending *stored;     /* what was handed over and not taken yet */
-        Pending *orphans;    /* the same: ORPHAN and ENDED */
+        uint64_t alive_usec;     /* from sign of life to sign of life; 0: none wanted */
+        Pending *stored;         /* what was handed over and not taken yet */
+        Pending *orphans;        /* the same: ORPHAN and ENDED */
         Pending *output;
         sd_event_source *source, *timer;
 };
@@ -154,7 +154,7 @@ pid_t keeper_link_pid(const KeeperLink *k) {
 int keeper_link_take(KeeperLink *k, const char *name) {
         Pending *p;
 
-        DL_FOREACH(k->stored, p)
+        DL_FOREACH (k->stored, p)
                 if (streq(p->record.name, name)) {
                         int fd = steal_fd(&p->fd);
 
@@ -172,7 +172,8 @@ static void keeper_send(KeeperLink *k, const KeeperRecord *record, int fd) {
         if (r == KEEPER_E_AGAIN) {
                 int copy = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
 
-                if (record->type != KEEPER_ALIVE && pending_add(&k->output, record, copy) == 0 && k->source)
+                if (record->type != KEEPER_ALIVE && pending_add(&k->output, record, copy) == 0 &&
+                    k->source)
                         (void)sd_event_source_set_io_events(k->source, EPOLLIN | EPOLLOUT);
         } else if (r < 0)
                 log_warning_errno(r, "cannot tell the keeper");
@@ -249,9 +250,9 @@ static void on_ended(KeeperLink *k, const KeeperRecord *record) {
                 keeper_send_pid(k, KEEPER_NOT_OURS, record->pid);
 }
 
-/* A living process has come to the keeper. One that is older than we are was left by a former forkd, perhaps too young
- * then to stand in its running table. Any other is a worker of ours, or a job left it behind, and its cgroup or session
- * finds it. */
+/* A living process has come to the keeper. One that is older than we are was left by a former
+ * forkd, perhaps too young then to stand in its running table. Any other is a worker of ours, or a
+ * job left it behind, and its cgroup or session finds it. */
 static void on_orphan(const KeeperLink *k, const KeeperRecord *record) {
         _cleanup_(close_fdp) int pidfd = process_open(record->pid, record->start_time);
 
@@ -282,7 +283,8 @@ static void keeper_flush(KeeperLink *k) {
         (void)sd_event_source_set_io_events(k->source, EPOLLIN);
 }
 
-/* Nobody tells of orphans any more, and nobody would start us again: the unit starts all of it anew. */
+/* Nobody tells of orphans any more, and nobody would start us again: the unit starts all of it
+ * anew. */
 static void keeper_lost(KeeperLink *k) {
         Daemon *d = k->daemon;
 
@@ -336,12 +338,14 @@ int keeper_link_attach(KeeperLink *k, Daemon *daemon) {
         int r;
 
         k->daemon = daemon;
-        r = sd_event_add_io(daemon->event, &k->source, k->fd, EPOLLIN | (k->output ? EPOLLOUT : 0), on_keeper, k);
+        r = sd_event_add_io(daemon->event, &k->source, k->fd, EPOLLIN | (k->output ? EPOLLOUT : 0),
+                            on_keeper, k);
         if (r < 0)
                 return r;
         (void)sd_event_source_set_priority(k->source, PRIORITY_KEEPER);
         if (k->alive_usec > 0) {
-                r = sd_event_add_time_relative(daemon->event, &k->timer, CLOCK_MONOTONIC, 0, 0, on_alive, k);
+                r = sd_event_add_time_relative(daemon->event, &k->timer, CLOCK_MONOTONIC, 0, 0,
+                                               on_alive, k);
                 if (r < 0)
                         return r;
         }

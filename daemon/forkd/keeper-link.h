@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* forkd's end of the keeper channel. Before there is a loop, keeper_link_new() reads what the keeper hands
- * over; afterwards it tells of orphans and takes status, readiness and signs of life. */
+/* forkd's end of the keeper channel. Before there is a loop, keeper_link_new() reads what the
+ * keeper hands over; afterwards it tells of orphans and takes status, readiness and signs of life.
+ */
 
 #include "basic.h"
 

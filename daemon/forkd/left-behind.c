@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Ends what jobs leave behind; works on an attempt whose leader is a zombie, in forkd. With a cgroup the kernel
- * says when it is empty. Without one, /proc is looked through for the leader's session, at short intervals. */
+/* Ends what jobs leave behind; works on an attempt whose leader is a zombie, in forkd. With a
+ * cgroup the kernel says when it is empty. Without one, /proc is looked through for the leader's
+ * session, at short intervals. */
 
 #include "left-behind.h"
 
@@ -13,9 +14,9 @@
 #include <inttypes.h>
 #include <signal.h>
 
-#define TERM_USEC   (2 * USEC_PER_SEC)   /* from TERM to KILL */
-#define LOOK_USEC   (20 * USEC_PER_MSEC) /* without a cgroup: from look to look */
-#define GIVE_UP_USEC (10 * USEC_PER_SEC) /* after KILL */
+#define TERM_USEC    (2 * USEC_PER_SEC)   /* from TERM to KILL */
+#define LOOK_USEC    (20 * USEC_PER_MSEC) /* without a cgroup: from look to look */
+#define GIVE_UP_USEC (10 * USEC_PER_SEC)  /* after KILL */
 #define SHORT_USEC   USEC_PER_SEC
 #define SHORT_PIDS   200
 
@@ -26,8 +27,8 @@ static unsigned session_member_signal(pid_t pid, pid_t leader, int signal) {
         pid_t session;
         char state;
 
-        if (pid == leader || process_stat(pid, NULL, NULL, &session, &state, &start_time) < 0 || session != leader ||
-            state == 'Z' || state == 'X')
+        if (pid == leader || process_stat(pid, NULL, NULL, &session, &state, &start_time) < 0 ||
+            session != leader || state == 'Z' || state == 'X')
                 return 0;
         if (signal != 0) {
                 pidfd = process_open(pid, start_time);
@@ -68,13 +69,15 @@ static pid_t newest_pid(void) {
         return last ? (pid_t)strtol(last + 1, NULL, 10) : -1;
 }
 
-/* Pids are given in ascending order, so within the time that they need to wrap (2 s at the least) all descendants of
- * a leader have pids between its own and the newest: a few looks instead of all of /proc for every short job. */
+/* Pids are given in ascending order, so within the time that they need to wrap (2 s at the least)
+ * all descendants of a leader have pids between its own and the newest: a few looks instead of all
+ * of /proc for every short job. */
 static unsigned session_count_short(const Attempt *a) {
         pid_t newest = newest_pid();
         unsigned n = 0;
 
-        if (now_usec(CLOCK_MONOTONIC) - a->ordered_at > SHORT_USEC || newest < a->pid || newest - a->pid > SHORT_PIDS)
+        if (now_usec(CLOCK_MONOTONIC) - a->ordered_at > SHORT_USEC || newest < a->pid ||
+            newest - a->pid > SHORT_PIDS)
                 return session_signal(a->pid, 0);
         for (pid_t pid = a->pid + 1; pid <= newest; pid++)
                 n += session_member_signal(pid, a->pid, 0);
@@ -139,11 +142,14 @@ static int on_look(sd_event_source *source, uint64_t usec, void *userdata) {
         if (since >= TERM_USEC)
                 left_behind_signal(a, SIGKILL);
         if (since >= TERM_USEC + GIVE_UP_USEC) {
-                log_warning("job %" PRIu64 ": processes that it left behind were killed and are still there", a->job_id);
+                log_warning("job %" PRIu64
+                            ": processes that it left behind were killed and are still there",
+                            a->job_id);
                 left_behind_gone(a);
                 return 0;
         }
-        if (sd_event_source_set_time_relative(source, a->cgroup && since < TERM_USEC ? TERM_USEC - since : LOOK_USEC) < 0 ||
+        if (sd_event_source_set_time_relative(
+                    source, a->cgroup && since < TERM_USEC ? TERM_USEC - since : LOOK_USEC) < 0 ||
             sd_event_source_set_enabled(source, SD_EVENT_ONESHOT) < 0)
                 left_behind_gone(a);
         return 0;
@@ -156,10 +162,11 @@ int left_behind_end(Attempt *a, bool at_once, void (*done)(Attempt *a)) {
         a->left_behind_since = now_usec(CLOCK_MONOTONIC) - (at_once ? TERM_USEC : 0);
         left_behind_signal(a, at_once ? SIGKILL : SIGTERM);
 
-        r = sd_event_add_time_relative(a->daemon->event, &a->timer, CLOCK_MONOTONIC, LOOK_USEC, 1000, on_look, a);
+        r = sd_event_add_time_relative(a->daemon->event, &a->timer, CLOCK_MONOTONIC, LOOK_USEC,
+                                       1000, on_look, a);
         if (r >= 0 && a->cgroup) {
-                r = sd_event_add_io(a->daemon->event, &a->cgroup_source, cgroup_events_fd(a->cgroup), EPOLLPRI,
-                                    on_cgroup_events, a);
+                r = sd_event_add_io(a->daemon->event, &a->cgroup_source,
+                                    cgroup_events_fd(a->cgroup), EPOLLPRI, on_cgroup_events, a);
                 if (r >= 0)
                         (void)sd_event_source_set_priority(a->cgroup_source, PRIORITY_WORKER);
         }

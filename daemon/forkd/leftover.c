@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* After a crash of forkd its workers run on under the keeper. This forkd did not order them and ends them, by the
- * running table that the keeper kept; cgroups (daemon.c) catch the rest. In forkd, at start. */
+/* After a crash of forkd its workers run on under the keeper. This forkd did not order them and
+ * ends them, by the running table that the keeper kept; cgroups (daemon.c) catch the rest. In
+ * forkd, at start. */
 
 #include "leftover.h"
 
@@ -40,13 +41,15 @@ void leftover_end_all(Daemon *d) {
                 pidfd = process_open(slot.pid, slot.start_time);
                 if (pidfd < 0)
                         continue;
-                log_warning("job %" PRIu64 " (pid %d) was left running by the last forkd: ended", slot.job, slot.pid);
+                log_warning("job %" PRIu64 " (pid %d) was left running by the last forkd: ended",
+                            slot.job, slot.pid);
                 (void)process_signal(pidfd, SIGKILL);
                 (void)left_behind_kill_session(slot.pid, SIGKILL);
                 n++;
         }
         if (n > 0)
-                log_warning("ended %u job%s of the last forkd: their clients are told nothing, they are lost", n,
-                            n == 1 ? "" : "s");
+                log_warning(
+                        "ended %u job%s of the last forkd: their clients are told nothing, they are lost",
+                        n, n == 1 ? "" : "s");
         running_table_free(table);
 }

@@ -3,5 +3,6 @@
 
 typedef struct Daemon Daemon;
 
-/* What a former forkd of this state directory left behind: ended, and said so. Taking it over is not done yet. */
+/* What a former forkd of this state directory left behind: ended, and said so. Taking it over is
+ * not done yet. */
 void leftover_end_all(Daemon *d);

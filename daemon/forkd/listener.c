@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The listener: sockets of the daemon, in forkd. A socket of our own is bound under a name of the moment and renamed into
- * place, so that no client ever meets one that does not listen; the lock on the state directory says that nobody
- * else has it. */
+/* The listener: sockets of the daemon, in forkd. A socket of our own is bound under a name of the
+ * moment and renamed into place, so that no client ever meets one that does not listen; the lock on
+ * the state directory says that nobody else has it. */
 
 #include "listener.h"
 
@@ -34,18 +34,23 @@ static int listener_adopt(Daemon *d, int fd) {
         }
 
         d->listening |= listening;
-        r = listening ? service_listen(d->service, fd) : service_add_connection(d->service, fd, NULL);
+        r = listening ? service_listen(d->service, fd)
+                      : service_add_connection(d->service, fd, NULL);
         return r < 0 ? log_error_errno(r, "cannot use descriptor %d that was passed", fd) : 0;
 }
 
 /* Refuses when somebody answers there: another daemon with another state directory. */
 static int refuse_taken(const char *path, const struct sockaddr_un *address) {
-        _cleanup_(close_fdp) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        _cleanup_(close_fdp) int fd =
+                socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
         if (fd < 0)
                 return -errno;
-        if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 || errno == EAGAIN) {
-                log_error("%s is in use by another daemon; --runtime= gives this one a place of its own", path);
+        if (connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
+            errno == EAGAIN) {
+                log_error(
+                        "%s is in use by another daemon; --runtime= gives this one a place of its own",
+                        path);
                 return -EADDRINUSE;
         }
         return 0;
@@ -53,12 +58,14 @@ static int refuse_taken(const char *path, const struct sockaddr_un *address) {
 
 static int listener_bind(Daemon *d, int *ret) {
         _cleanup_(close_fdp) int fd = -1;
-        struct sockaddr_un address = { .sun_family = AF_UNIX }, temporary = { .sun_family = AF_UNIX };
+        struct sockaddr_un address = { .sun_family = AF_UNIX },
+                           temporary = { .sun_family = AF_UNIX };
         const char *path = d->paths->socket;
         int r;
 
         if (strlen(path) + 5 > sizeof(address.sun_path)) {
-                log_error("the path %s is too long for a socket: at most %zu bytes", path, sizeof(address.sun_path) - 5);
+                log_error("the path %s is too long for a socket: at most %zu bytes", path,
+                          sizeof(address.sun_path) - 5);
                 return -ENAMETOOLONG;
         }
         r = paths_make_directory(d->paths->runtime, d->paths->system ? 0755 : 0700);
@@ -75,8 +82,8 @@ static int listener_bind(Daemon *d, int *ret) {
                 return log_error_errno(errno, "cannot make a socket");
         (void)unlink(temporary.sun_path);
         if (bind(fd, (const struct sockaddr *)&temporary, sizeof(temporary)) < 0 ||
-            chmod(temporary.sun_path, d->paths->system ? 0666 : 0600) < 0 || listen(fd, BACKLOG) < 0 ||
-            rename(temporary.sun_path, path) < 0)
+            chmod(temporary.sun_path, d->paths->system ? 0666 : 0600) < 0 ||
+            listen(fd, BACKLOG) < 0 || rename(temporary.sun_path, path) < 0)
                 return log_error_errno(errno, "cannot listen on %s", path);
 
         *ret = steal_fd(&fd);

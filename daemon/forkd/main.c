@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* forkd: from the command line to a daemon that runs. The order matters: the state directory is locked before anything is
- * preloaded, and the twin is forked before there is a loop, a client or a job. */
+/* forkd: from the command line to a daemon that runs. The order matters: the state directory is
+ * locked before anything is preloaded, and the twin is forked before there is a loop, a client or a
+ * job. */
 
 #include "daemon.h"
 #include "descriptor-limit.h"
@@ -14,7 +15,8 @@
 
 #define KNOWN_FDS_MAX 64
 
-/* Everything that systemd, the keeper or a shell may have left us: modules have nothing to do with it. */
+/* Everything that systemd, the keeper or a shell may have left us: modules have nothing to do with
+ * it. */
 static size_t known_descriptors(int ret[static KNOWN_FDS_MAX], int keeper_fd) {
         size_t n = 0;
         int passed = sd_listen_fds(0);
@@ -36,8 +38,8 @@ static int keeper_descriptor(void) {
         return fd;
 }
 
-/* What a parent ignored or blocked is no business of ours or of our jobs. While modules are preloaded, a signal to stop
- * ends us as it ends anybody. */
+/* What a parent ignored or blocked is no business of ours or of our jobs. While modules are
+ * preloaded, a signal to stop ends us as it ends anybody. */
 static void reset_signals(void) {
         sigset_t none;
 
@@ -64,7 +66,8 @@ static int compare_ints(const void *a, const void *b) {
         return *(const int *)a - *(const int *)b;
 }
 
-/* Closes what nobody has declared: a shell or a parent left it open by mistake, and modules would be blamed for it. */
+/* Closes what nobody has declared: a shell or a parent left it open by mistake, and modules would
+ * be blamed for it. */
 static void close_strays(const int *known, size_t n_known) {
         int keep[KNOWN_FDS_MAX + 1], from = 3;
 
@@ -84,11 +87,15 @@ static int open_state(const Paths *paths, StateDir **ret) {
         int r = state_dir_open(ret, paths->state);
 
         if (r == STATE_DIR_E_LOCKED) {
-                log_error("another forkd runs with the state directory %s; --state= gives this one its own", paths->state);
+                log_error(
+                        "another forkd runs with the state directory %s; --state= gives this one its own",
+                        paths->state);
                 return -EBUSY;
         }
         if (r == STATE_DIR_E_DAMAGED) {
-                log_error("%s/ids is damaged: it should hold one number, the first id that was never used", paths->state);
+                log_error(
+                        "%s/ids is damaged: it should hold one number, the first id that was never used",
+                        paths->state);
                 return -EBADMSG;
         }
         if (r < 0)
@@ -110,7 +117,8 @@ static int run(const Options *options) {
         close_strays(known, n_known);
         r = paths_new(&paths, options->mode, options->runtime, options->state, options->config);
         if (r < 0) {
-                log_error("no runtime directory is known (XDG_RUNTIME_DIR is not set): name one with --runtime=");
+                log_error(
+                        "no runtime directory is known (XDG_RUNTIME_DIR is not set): name one with --runtime=");
                 return r;
         }
         r = config_load(&config, paths->config);

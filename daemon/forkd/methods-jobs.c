@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The methods on jobs that there are: Kill Cancel Pause Resume Forget, OpenOutput. Those that take several ids check all of
- * them before they touch one. In forkd. */
+/* The methods on jobs that there are: Kill Cancel Pause Resume Forget, OpenOutput. Those that take
+ * several ids check all of them before they touch one. In forkd. */
 
 #include "methods.h"
 
@@ -15,8 +15,8 @@ typedef bool (*JobRefused)(Call *call, const Job *job);
 typedef void (*JobAction)(Job *job, Call *call, int64_t argument);
 
 static bool refuse_not_running(Call *call, const Job *job, const char *what) {
-        if (job->running && (job->state == JOB_STARTING || job->state == JOB_RUNNING || job->state == JOB_PAUSED ||
-                             job->state == JOB_STOPPING))
+        if (job->running && (job->state == JOB_STARTING || job->state == JOB_RUNNING ||
+                             job->state == JOB_PAUSED || job->state == JOB_STOPPING))
                 return false;
         (void)wire_wrong_state(call, job, what);
         return true;
@@ -27,14 +27,16 @@ static bool kill_refused(Call *call, const Job *job) {
 }
 
 static bool pause_refused(Call *call, const Job *job) {
-        if (job->running && (job->state == JOB_STARTING || job->state == JOB_RUNNING || job->state == JOB_PAUSED))
+        if (job->running &&
+            (job->state == JOB_STARTING || job->state == JOB_RUNNING || job->state == JOB_PAUSED))
                 return false;
         (void)wire_wrong_state(call, job, "paused");
         return true;
 }
 
 static bool resume_refused(Call *call, const Job *job) {
-        if (job->running && (job->state == JOB_STARTING || job->state == JOB_RUNNING || job->state == JOB_PAUSED))
+        if (job->running &&
+            (job->state == JOB_STARTING || job->state == JOB_RUNNING || job->state == JOB_PAUSED))
                 return false;
         (void)wire_wrong_state(call, job, "resumed");
         return true;
@@ -77,7 +79,8 @@ static void do_resume(Job *job, Call *call, int64_t argument) {
 }
 
 /* Acts on all of ids, or on none when one of them cannot be acted on. */
-static int act(Call *call, json_t *parameters, Daemon *d, JobRefused refused, JobAction action, int64_t argument) {
+static int act(Call *call, json_t *parameters, Daemon *d, JobRefused refused, JobAction action,
+               int64_t argument) {
         _cleanup_(ids_done) Ids ids = { 0 };
 
         if (ids_read_refused(call, parameters, "ids", true, &ids))
@@ -131,7 +134,8 @@ int method_resume(Call *call, json_t *parameters, void *userdata) {
 static int reply_forgotten(Call *call, size_t n) {
         char text[48];
 
-        return call_reply_text(call, text, (size_t)snprintf(text, sizeof(text), "{\"forgotten\":%zu}", n), false);
+        return call_reply_text(
+                call, text, (size_t)snprintf(text, sizeof(text), "{\"forgotten\":%zu}", n), false);
 }
 
 int method_forget(Call *call, json_t *parameters, void *userdata) {
@@ -143,16 +147,18 @@ int method_forget(Call *call, json_t *parameters, void *userdata) {
         Job *job, *next;
         size_t n = 0;
 
-        if (refuse_unknown(call, parameters, known) || ids_read_refused(call, parameters, "ids", false, &ids))
+        if (refuse_unknown(call, parameters, known) ||
+            ids_read_refused(call, parameters, "ids", false, &ids))
                 return 0;
         if (finished && !json_is_null(finished) && !json_is_boolean(finished))
                 return call_invalid_parameter(call, "finished", "'finished' is true or false");
         if (ids.given == json_is_true(finished))
-                return call_invalid_parameter(call, "ids", "Forget needs either 'ids', or 'finished' as true");
+                return call_invalid_parameter(call, "ids",
+                                              "Forget needs either 'ids', or 'finished' as true");
 
         queue_recheck(d->queue);
         if (!ids.given) {
-                DL_FOREACH_SAFE(d->finished, job, next)
+                DL_FOREACH_SAFE (d->finished, job, next)
                         if (peer->uid == job->owner.uid || (peer->uid == 0 && geteuid() == 0)) {
                                 daemon_forget(d, job);
                                 n++;
@@ -180,9 +186,11 @@ int method_forget(Call *call, json_t *parameters, void *userdata) {
 static int open_stream(Daemon *d, const Job *job, const char *stream) {
         if (streq(stream, "value"))
                 return job->certificate && job->certificate->value
-                               ? wire_value_fd(job->certificate->value, job->certificate->value_length)
+                               ? wire_value_fd(job->certificate->value,
+                                               job->certificate->value_length)
                                : -ENOENT;
-        return output_reopen(state_dir_output_fd(d->state), job->id, streq(stream, "stdout") ? "out" : "err");
+        return output_reopen(state_dir_output_fd(d->state), job->id,
+                             streq(stream, "stdout") ? "out" : "err");
 }
 
 int method_open_output(Call *call, json_t *parameters, void *userdata) {
@@ -195,14 +203,16 @@ int method_open_output(Call *call, json_t *parameters, void *userdata) {
         Job *job;
         int r;
 
-        if (refuse_unknown(call, parameters, known) || int_read_refused(call, parameters, "id", 1, INT64_MAX, &id) ||
+        if (refuse_unknown(call, parameters, known) ||
+            int_read_refused(call, parameters, "id", 1, INT64_MAX, &id) ||
             string_read_refused(call, parameters, "stream", &stream))
                 return 0;
         if (id == 0)
                 return call_invalid_parameter(call, "id", "OpenOutput needs 'id', the id of a job");
         stream = stream ?: "stdout";
         if (!streq(stream, "stdout") && !streq(stream, "stderr") && !streq(stream, "value"))
-                return call_invalid_parameter(call, "stream", "'stream' is \"stdout\", \"stderr\" or \"value\"");
+                return call_invalid_parameter(call, "stream",
+                                              "'stream' is \"stdout\", \"stderr\" or \"value\"");
         job = job_for_call(d, call, (uint64_t)id);
         if (!job)
                 return 0;
@@ -210,14 +220,17 @@ int method_open_output(Call *call, json_t *parameters, void *userdata) {
         fd = open_stream(d, job, stream);
         if (fd == -ENOENT)
                 return wire_error(call, WIRE_WRONG_STATE,
-                                  json_pack("{s:I,s:s}", "id", (json_int_t)id, "state", job_state_to_string(job->state)),
+                                  json_pack("{s:I,s:s}", "id", (json_int_t)id, "state",
+                                            job_state_to_string(job->state)),
                                   "job %" PRId64 " has no %s that forkd keeps%s", id, stream,
                                   job->attempt == 0 ? ": it has not started yet" : "");
         if (fd < 0)
-                return wire_error(call, WIRE_LIMIT_REACHED, json_pack("{s:s}", "limit", "descriptors"),
-                                  "cannot open %s of job %" PRId64 ": %s", stream, id, strerror(-fd));
+                return wire_error(
+                        call, WIRE_LIMIT_REACHED, json_pack("{s:s}", "limit", "descriptors"),
+                        "cannot open %s of job %" PRId64 ": %s", stream, id, strerror(-fd));
 
-        reply = json_pack("{s:i,s:I}", "descriptor", 0, "lost", (json_int_t)(streq(stream, "value") ? 0 : output_hole(fd)));
+        reply = json_pack("{s:i,s:I}", "descriptor", 0, "lost",
+                          (json_int_t)(streq(stream, "value") ? 0 : output_hole(fd)));
         r = reply ? call_reply_fds(call, reply, &fd, 1) : -ENOMEM;
         json_decref(reply);
         return r;

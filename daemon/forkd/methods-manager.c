@@ -34,13 +34,15 @@ static int method_status(Call *call, json_t *parameters, void *userdata) {
         json_text_bool(&t, "draining", d->draining);
         json_text_int(&t, "startedAtUSec", (int64_t)d->started_at);
         if (!d->cgroups)
-                snprintf(cgroups, sizeof(cgroups), "none (%s): jobs are ended as far as their session reaches",
+                snprintf(cgroups, sizeof(cgroups),
+                         "none (%s): jobs are ended as far as their session reaches",
                          cgroup_error_string(d->cgroup_error));
         json_text_string(&t, "cgroups", cgroups);
         json_text_int(&t, "clients", (int64_t)service_n_connections(d->service));
         json_text_int(&t, "queued", (int64_t)d->n_states[JOB_QUEUED]);
-        json_text_int(&t, "running", (int64_t)(d->n_states[JOB_STARTING] + d->n_states[JOB_RUNNING] +
-                                               d->n_states[JOB_STOPPING]));
+        json_text_int(&t, "running",
+                      (int64_t)(d->n_states[JOB_STARTING] + d->n_states[JOB_RUNNING] +
+                                d->n_states[JOB_STOPPING]));
         json_text_int(&t, "attached", (int64_t)d->n_attached);
         json_text_int(&t, "paused", (int64_t)d->n_states[JOB_PAUSED]);
         json_text_int(&t, "parked", (int64_t)d->n_states[JOB_PARKED]);
@@ -81,7 +83,8 @@ static int method_reload(Call *call, json_t *parameters, void *userdata) {
                                   "forkd is stopping and does not read its configuration again");
         if (r < 0)
                 return wire_error(call, WIRE_RELOAD_FAILED, NULL,
-                                  "the configuration could not be read and stays as it was: %s", strerror(-r));
+                                  "the configuration could not be read and stays as it was: %s",
+                                  strerror(-r));
         json_text_open(&t, NULL, '{');
         write_warnings(&t, d);
         json_text_close(&t, '}');
@@ -119,9 +122,11 @@ static int method_drain(Call *call, json_t *parameters, void *userdata) {
 
         daemon_drain(d);
         if (json_is_false(wait))
-                return call_reply_text(call, text, (size_t)daemon_drain_text(d, text, sizeof(text)), false);
+                return call_reply_text(call, text, (size_t)daemon_drain_text(d, text, sizeof(text)),
+                                       false);
         if (call_wants_more(call))
-                (void)call_reply_text(call, text, (size_t)daemon_drain_text(d, text, sizeof(text)), true);
+                (void)call_reply_text(call, text, (size_t)daemon_drain_text(d, text, sizeof(text)),
+                                      true);
         call_set_gone(call, on_drain_gone, d);
         d->drain_calls[d->n_drain_calls++] = call;
         daemon_check_drained(d);

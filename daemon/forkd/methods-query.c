@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The methods that only look: List, Show, Watch. A long List under `more` goes out as its reader takes it. In forkd. */
+/* The methods that only look: List, Show, Watch. A long List under `more` goes out as its reader
+ * takes it. In forkd. */
 
 #include "methods.h"
 
@@ -25,25 +26,29 @@ static bool filter_refused(Call *call, json_t *parameters, Filter *ret) {
         size_t i;
 
         ret->states = (1u << _JOB_STATE_MAX) - 1;
-        if (string_read_refused(call, parameters, "queue", &queue) || string_read_refused(call, parameters, "name", &name) ||
+        if (string_read_refused(call, parameters, "queue", &queue) ||
+            string_read_refused(call, parameters, "name", &name) ||
             int_read_refused(call, parameters, "limit", 1, INT64_MAX, &ret->limit))
                 return true;
 
         if (states && !json_is_null(states)) {
                 if (!json_is_array(states)) {
-                        (void)call_invalid_parameter(call, "states", "'states' is a list of states");
+                        (void)call_invalid_parameter(call, "states",
+                                                     "'states' is a list of states");
                         return true;
                 }
                 ret->states = 0;
-                json_array_foreach(states, i, element) {
-                        JobState state = json_is_string(element) ? job_state_from_string(json_string_value(element))
-                                                                 : _JOB_STATE_INVALID;
+                json_array_foreach (states, i, element) {
+                        JobState state = json_is_string(element)
+                                                 ? job_state_from_string(json_string_value(element))
+                                                 : _JOB_STATE_INVALID;
 
                         if (state < 0) {
-                                (void)call_invalid_parameter(call, "states",
-                                                             "element %zu of 'states' is no state: there are queued starting "
-                                                             "running paused stopping finished parked",
-                                                             i);
+                                (void)call_invalid_parameter(
+                                        call, "states",
+                                        "element %zu of 'states' is no state: there are queued starting "
+                                        "running paused stopping finished parked",
+                                        i);
                                 return true;
                         }
                         ret->states |= 1u << state;
@@ -56,7 +61,8 @@ static bool filter_refused(Call *call, json_t *parameters, Filter *ret) {
 }
 
 static bool filter_matches(const Filter *f, const Job *job, const Peer *peer) {
-        return f->states & 1u << job->state && (!f->queue || streq_null(f->queue, job->spec->queue)) &&
+        return f->states & 1u << job->state &&
+               (!f->queue || streq_null(f->queue, job->spec->queue)) &&
                (!f->name || streq_null(f->name, job->spec->name)) && job_permits(job, peer);
 }
 
@@ -67,7 +73,8 @@ static const Job *filter_first(const Daemon *d, const Filter *f, const Peer *pee
 
         if (!d->jobs || f->limit == 0)
                 return d->jobs;
-        for (job = ELMT_FROM_HH(d->jobs->hh.tbl, d->jobs->hh.tbl->tail); job && n < f->limit; job = job->hh.prev)
+        for (job = ELMT_FROM_HH(d->jobs->hh.tbl, d->jobs->hh.tbl->tail); job && n < f->limit;
+             job = job->hh.prev)
                 if (filter_matches(f, job, peer)) {
                         first = job;
                         n++;
@@ -81,7 +88,8 @@ static int list_single(Call *call, const Daemon *d, Filter *f) {
 
         json_text_open(&t, NULL, '{');
         json_text_open(&t, "jobs", '[');
-        for (const Job *job = filter_first(d, f, peer); job && t.length <= LIST_TEXT_MAX; job = job->hh.next)
+        for (const Job *job = filter_first(d, f, peer); job && t.length <= LIST_TEXT_MAX;
+             job = job->hh.next)
                 if (filter_matches(f, job, peer))
                         job_write_status(job, &t, NULL);
         json_text_close(&t, ']');
@@ -90,8 +98,9 @@ static int list_single(Call *call, const Daemon *d, Filter *f) {
         if (json_text_finish(&t) < 0)
                 return -ENOMEM;
         if (t.length > LIST_TEXT_MAX)
-                return wire_error(call, WIRE_LIMIT_REACHED, json_pack("{s:s}", "limit", "message"),
-                                  "so many jobs do not fit one reply: call List with more, or with a smaller limit");
+                return wire_error(
+                        call, WIRE_LIMIT_REACHED, json_pack("{s:s}", "limit", "message"),
+                        "so many jobs do not fit one reply: call List with more, or with a smaller limit");
         return call_reply_text(call, t.text, t.length, false);
 }
 
@@ -212,7 +221,8 @@ int method_show(Call *call, json_t *parameters, void *userdata) {
         Job *job;
         int r;
 
-        if (refuse_unknown(call, parameters, known) || int_read_refused(call, parameters, "id", 1, INT64_MAX, &id))
+        if (refuse_unknown(call, parameters, known) ||
+            int_read_refused(call, parameters, "id", 1, INT64_MAX, &id))
                 return 0;
         if (id == 0)
                 return call_invalid_parameter(call, "id", "Show needs 'id', the id of a job");
@@ -220,7 +230,8 @@ int method_show(Call *call, json_t *parameters, void *userdata) {
         if (!job)
                 return 0;
 
-        /* what others put into the environment of their jobs is theirs: root looks elsewhere if it must */
+        /* what others put into the environment of their jobs is theirs: root looks elsewhere if it
+         * must */
         spec = job_spec_dump(job->spec, peer->uid == job->owner.uid);
         text = spec ? json_dumps(spec, JSON_COMPACT) : NULL;
         json_decref(spec);
@@ -236,10 +247,12 @@ int method_show(Call *call, json_t *parameters, void *userdata) {
         r = call_reply_text(call, t.text, t.length, false);
         if (r != -EMSGSIZE)
                 return r;
-        return wire_error(call, WIRE_LIMIT_REACHED, json_pack("{s:s}", "limit", "message"),
-                          "job %" PRId64 " and its status do not fit one message: List tells the status, and OpenOutput has its "
-                          "value",
-                          id);
+        return wire_error(
+                call, WIRE_LIMIT_REACHED, json_pack("{s:s}", "limit", "message"),
+                "job %" PRId64
+                " and its status do not fit one message: List tells the status, and OpenOutput has its "
+                "value",
+                id);
 }
 
 int method_watch(Call *call, json_t *parameters, void *userdata) {
@@ -248,12 +261,14 @@ int method_watch(Call *call, json_t *parameters, void *userdata) {
         Daemon *d = userdata;
         int64_t cursor = 0;
 
-        if (refuse_unknown(call, parameters, known) || ids_read_refused(call, parameters, "ids", false, &ids) ||
+        if (refuse_unknown(call, parameters, known) ||
+            ids_read_refused(call, parameters, "ids", false, &ids) ||
             int_read_refused(call, parameters, "cursor", 1, INT64_MAX, &cursor))
                 return 0;
         if (cursor > 0 && !watch_remembers(d->watch, (uint64_t)cursor))
                 return call_invalid_parameter(call, "cursor",
-                                              "changes since cursor %" PRId64 " are not known (any more): watch without a cursor "
+                                              "changes since cursor %" PRId64
+                                              " are not known (any more): watch without a cursor "
                                               "to begin with the present",
                                               cursor);
         for (size_t i = 0; i < ids.n_ids; i++) {
@@ -261,7 +276,9 @@ int method_watch(Call *call, json_t *parameters, void *userdata) {
                         return 0;
                 for (size_t k = 0; k < i; k++)
                         if (ids.ids[k] == ids.ids[i])
-                                return call_invalid_parameter(call, "ids", "job %" PRIu64 " is named twice", ids.ids[i]);
+                                return call_invalid_parameter(
+                                        call, "ids", "job %" PRIu64 " is named twice", ids.ids[i]);
         }
-        return watch_add(d->watch, call, ids.given ? steal(ids.ids) : NULL, ids.n_ids, cursor > 0, (uint64_t)cursor);
+        return watch_add(d->watch, call, ids.given ? steal(ids.ids) : NULL, ids.n_ids, cursor > 0,
+                         (uint64_t)cursor);
 }

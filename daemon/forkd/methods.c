@@ -37,13 +37,14 @@ bool refuse_unknown(Call *call, json_t *parameters, const char *const *known) {
         const char *key;
         json_t *value;
 
-        json_object_foreach(parameters, key, value) {
+        json_object_foreach (parameters, key, value) {
                 size_t i = 0;
 
                 while (known[i] && !streq(known[i], key))
                         i++;
                 if (!known[i]) {
-                        (void)call_invalid_parameter(call, key, "%s takes no parameter '%s'", call_method(call), key);
+                        (void)call_invalid_parameter(call, key, "%s takes no parameter '%s'",
+                                                     call_method(call), key);
                         return true;
                 }
         }
@@ -79,7 +80,8 @@ bool ids_read_refused(Call *call, json_t *parameters, const char *name, bool req
         *ret = (Ids){ 0 };
         if (!list || json_is_null(list)) {
                 if (required)
-                        (void)call_invalid_parameter(call, name, "%s needs '%s', a list of job ids", call_method(call), name);
+                        (void)call_invalid_parameter(call, name, "%s needs '%s', a list of job ids",
+                                                     call_method(call), name);
                 return required;
         }
         if (!json_is_array(list)) {
@@ -91,15 +93,18 @@ bool ids_read_refused(Call *call, json_t *parameters, const char *name, bool req
         ret->n_ids = json_array_size(list);
         ret->ids = calloc(ret->n_ids + 1, sizeof(uint64_t));
         if (!ret->ids) {
-                (void)wire_error(call, WIRE_LIMIT_REACHED, json_pack("{s:s}", "limit", "memory"), "out of memory");
+                (void)wire_error(call, WIRE_LIMIT_REACHED, json_pack("{s:s}", "limit", "memory"),
+                                 "out of memory");
                 return true;
         }
-        json_array_foreach(list, i, element) {
+        json_array_foreach (list, i, element) {
                 int64_t id;
 
                 if (!integer_of(element, &id) || id <= 0) {
-                        (void)call_invalid_parameter(call, name, "element %zu of '%s' is no job id: ids are integers from 1",
-                                                     i, name);
+                        (void)call_invalid_parameter(
+                                call, name,
+                                "element %zu of '%s' is no job id: ids are integers from 1", i,
+                                name);
                         ids_done(ret);
                         return true;
                 }
@@ -108,14 +113,17 @@ bool ids_read_refused(Call *call, json_t *parameters, const char *name, bool req
         return false;
 }
 
-bool int_read_refused(Call *call, json_t *parameters, const char *name, int64_t min, int64_t max, int64_t *ret) {
+bool int_read_refused(Call *call, json_t *parameters, const char *name, int64_t min, int64_t max,
+                      int64_t *ret) {
         json_t *value = json_object_get(parameters, name);
         int64_t v;
 
         if (!value || json_is_null(value))
                 return false;
         if (!integer_of(value, &v) || v < min || v > max) {
-                (void)call_invalid_parameter(call, name, "'%s' is an integer from %" PRId64 " to %" PRId64, name, min, max);
+                (void)call_invalid_parameter(call, name,
+                                             "'%s' is an integer from %" PRId64 " to %" PRId64,
+                                             name, min, max);
                 return true;
         }
         *ret = v;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The method tables of forkd's interfaces, and what their functions share. A function reads its parameters, asks
- * one noun, and answers. */
+/* The method tables of forkd's interfaces, and what their functions share. A function reads its
+ * parameters, asks one noun, and answers. */
 
 #include "daemon.h"
 #include "wire-error.h"
@@ -12,7 +12,8 @@
 extern const Interface interface_jobs;
 extern const Interface interface_manager;
 
-/* The members that a method knows; anything else is InvalidParameter. True when the call has been answered so. */
+/* The members that a method knows; anything else is InvalidParameter. True when the call has been
+ * answered so. */
 bool refuse_unknown(Call *call, json_t *parameters, const char *const *known);
 
 typedef struct Ids {
@@ -22,11 +23,12 @@ typedef struct Ids {
 } Ids;
 
 void ids_done(Ids *ids);
-/* parameters[name], a list of integers (floats with integral value too). True when the call was answered with
- * an error. */
+/* parameters[name], a list of integers (floats with integral value too). True when the call was
+ * answered with an error. */
 bool ids_read_refused(Call *call, json_t *parameters, const char *name, bool required, Ids *ret);
 /* An integer in a range; absent: *ret stays. True when refused. */
-bool int_read_refused(Call *call, json_t *parameters, const char *name, int64_t min, int64_t max, int64_t *ret);
+bool int_read_refused(Call *call, json_t *parameters, const char *name, int64_t min, int64_t max,
+                      int64_t *ret);
 /* A string; absent or null: NULL. */
 bool string_read_refused(Call *call, json_t *parameters, const char *name, const char **ret);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The link to the service manager: owned by a daemon that has no keeper, in forkd. sd_notify(), and with it the watchdog
- * of sd-event, would wait for a receiver that does not read. */
+/* The link to the service manager: owned by a daemon that has no keeper, in forkd. sd_notify(), and
+ * with it the watchdog of sd-event, would wait for a receiver that does not read. */
 
 #include "notify-link.h"
 
@@ -51,7 +51,8 @@ int notify_link_new(NotifyLink **ret, sd_event *event) {
         }
         if (r >= 0 && sd_watchdog_enabled(0, &watchdog_usec) > 0) {
                 l->alive_usec = watchdog_usec / 4;
-                r = sd_event_add_time_relative(event, &l->alive, CLOCK_MONOTONIC, 0, 0, on_alive, l);
+                r = sd_event_add_time_relative(event, &l->alive, CLOCK_MONOTONIC, 0, 0, on_alive,
+                                               l);
         }
         if (r < 0) {
                 notify_link_free(l);

@@ -7,7 +7,8 @@
 
 typedef struct NotifyLink NotifyLink;
 
-/* Takes $NOTIFY_SOCKET out of the environment; without it nothing is said. Signs of life go out by themselves. */
+/* Takes $NOTIFY_SOCKET out of the environment; without it nothing is said. Signs of life go out by
+ * themselves. */
 int notify_link_new(NotifyLink **ret, sd_event *event);
 /* NULL is fine here and below. Returns NULL. */
 NotifyLink *notify_link_free(NotifyLink *l);

@@ -105,8 +105,9 @@ int options_parse(Options *ret, int argc, char *const *argv) {
         if (r == 0 && twin)
                 o.twin = argv + optind;
         else if (r == 0 && optind < argc) {
-                fprintf(stderr, "forkd: there is nothing to do with '%s': forkd takes options only; "
-                                "jobs are submitted with forkctl(1)\n",
+                fprintf(stderr,
+                        "forkd: there is nothing to do with '%s': forkd takes options only; "
+                        "jobs are submitted with forkctl(1)\n",
                         argv[optind]);
                 r = -EINVAL;
         }

@@ -9,8 +9,9 @@ typedef struct Options {
         PathMode mode;
         const char *runtime, *state, *config; /* NULL: not given */
         bool debug;
-        bool check;          /* read the configuration, load the modules, and leave */
-        char *const *twin;   /* internal: serve these modules on $FORKD_CHANNEL as a new twin; NULL: no */
+        bool check; /* read the configuration, load the modules, and leave */
+        char *const
+                *twin; /* internal: serve these modules on $FORKD_CHANNEL as a new twin; NULL: no */
 } Options;
 
 enum {

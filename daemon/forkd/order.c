@@ -107,7 +107,9 @@ static void write_limits(JsonText *t, const JobSpec *spec) {
                         if (values[k] == UINT64_MAX)
                                 json_text_null(t, NULL);
                         else /* JSON has integers of 63 bits, which no limit needs */
-                                json_text_int(t, NULL, values[k] > INT64_MAX ? INT64_MAX : (int64_t)values[k]);
+                                json_text_int(t, NULL,
+                                              values[k] > INT64_MAX ? INT64_MAX
+                                                                    : (int64_t)values[k]);
                 json_text_close(t, ']');
         }
         json_text_close(t, '}');
@@ -124,7 +126,8 @@ static int write_plan(Order *order, const Job *job, int channel) {
         if (spec->entry) {
                 json_text_bool(t, "entry", true);
                 json_text_int(t, "channel", order_add_fd(order, channel));
-                snprintf(title, sizeof(title), "forkd: twin job %" PRIu64 " %s", job->id, spec->entry);
+                snprintf(title, sizeof(title), "forkd: twin job %" PRIu64 " %s", job->id,
+                         spec->entry);
                 json_text_string(t, "title", title);
         }
         json_text_strings(t, "command", spec->command);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Attempts whose forkserver is gone, in forkd: their workers run on, and the keeper, which inherits them, tells of
- * their ends; without a keeper their pidfds tell that they ended, and nobody how. */
+/* Attempts whose forkserver is gone, in forkd: their workers run on, and the keeper, which inherits
+ * them, tells of their ends; without a keeper their pidfds tell that they ended, and nobody how. */
 
 #include "attempt-private.h"
 
@@ -20,7 +20,8 @@ static int on_pidfd(sd_event_source *source, int fd, uint32_t events, void *user
         (void)source;
         (void)fd;
         (void)events;
-        attempt_lost(userdata, "its forkserver had died, and there is no keeper to say how it ended");
+        attempt_lost(userdata,
+                     "its forkserver had died, and there is no keeper to say how it ended");
         return 0;
 }
 
@@ -42,15 +43,16 @@ void attempt_keeper_gone(Attempt *a) {
                 attempt_watch_alone(a);
 }
 
-/* Its forkserver died before it could tell the pid. The leader is the one that made its session, which it did before it
- * took the token; if it is no more, the keeper has the zombie and tells. */
+/* Its forkserver died before it could tell the pid. The leader is the one that made its session,
+ * which it did before it took the token; if it is no more, the keeper has the zombie and tells. */
 static void attempt_find_leader(Attempt *a) {
         pid_t pids[64], session;
         uint64_t start_time;
         int n = cgroup_pids(a->cgroup, pids, ELEMENTSOF(pids));
 
         for (int i = 0; i < n && i < (int)ELEMENTSOF(pids); i++)
-                if (process_stat(pids[i], NULL, NULL, &session, NULL, &start_time) >= 0 && session == pids[i]) {
+                if (process_stat(pids[i], NULL, NULL, &session, NULL, &start_time) >= 0 &&
+                    session == pids[i]) {
                         int pidfd = process_open(pids[i], start_time);
 
                         if (pidfd >= 0)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Output files of durable jobs: owned by their job, in forkd. Workers write them; forkd is never in the
- * data path. */
+/* Output files of durable jobs: owned by their job, in forkd. Workers write them; forkd is never in
+ * the data path. */
 
 #include "output.h"
 
@@ -59,7 +59,8 @@ int output_trim(Output *o, uint64_t max) {
 }
 
 char *output_tail(const Output *o) {
-        uint64_t size = output_size(o), kept = size > o->lost ? size - o->lost : 0; /* workers may truncate it */
+        uint64_t size = output_size(o),
+                 kept = size > o->lost ? size - o->lost : 0; /* workers may truncate it */
         size_t want = kept > OUTPUT_TAIL_BYTES ? OUTPUT_TAIL_BYTES : (size_t)kept;
         _cleanup_(freep) char *tail = NULL;
         size_t n, start, lines = 0;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* An output file of a durable job: STATE/output/ID.out or ID.err. Written by the worker itself, through a
- * descriptor that forkd opens for it; forkd looks at its size and punches out the head. */
+/* An output file of a durable job: STATE/output/ID.out or ID.err. Written by the worker itself,
+ * through a descriptor that forkd opens for it; forkd looks at its size and punches out the head.
+ */
 
 #include "basic.h"
 
 typedef struct Output {
-        int fd; /* ours, read-write, O_APPEND; -1 when there is no file */
+        int fd;        /* ours, read-write, O_APPEND; -1 when there is no file */
         uint64_t lost; /* bytes punched out at the head */
 } Output;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The queue: borrows jobs from the daemon's table, owned by the daemon. Starts happen in one place, on_wake(), once a
- * turn of the loop, after all that was submitted and all that ended in it. */
+/* The queue: borrows jobs from the daemon's table, owned by the daemon. Starts happen in one place,
+ * on_wake(), once a turn of the loop, after all that was submitted and all that ended in it. */
 
 #include "queue.h"
 
@@ -12,11 +12,11 @@
 #include <inttypes.h>
 #include <utlist.h>
 
-#define PRIORITIES        40                   /* -20 … 19 */
-#define RETRY_USEC        (50 * USEC_PER_MSEC) /* after a refused start: doubled each time … */
-#define RETRIES_DURABLE   10                   /* … so this lasts 51 s */
-#define PAUSE_MAX_USEC    USEC_PER_SEC         /* … while others wait no longer than that */
-#define RETRIES_ATTACHED  5                    /* … and this 1.5 s */
+#define PRIORITIES       40                   /* -20 … 19 */
+#define RETRY_USEC       (50 * USEC_PER_MSEC) /* after a refused start: doubled each time … */
+#define RETRIES_DURABLE  10                   /* … so this lasts 51 s */
+#define PAUSE_MAX_USEC   USEC_PER_SEC         /* … while others wait no longer than that */
+#define RETRIES_ATTACHED 5                    /* … and this 1.5 s */
 
 struct Queue {
         Daemon *daemon;
@@ -31,7 +31,8 @@ struct Queue {
 
 enum {
         START_WAITS = 1, /* no forkserver for it is up now: it stays queued */
-        START_REFUSED,   /* for lack of processes or descriptors: queued again, nothing starts for a while */
+        START_REFUSED,   /* for lack of processes or descriptors: queued again, nothing starts for a
+                            while */
 };
 
 /* Has on_wake() run at that time, or before. */
@@ -63,12 +64,14 @@ static int start_job(Job *job) {
 
         queue_remove(d->queue, job);
         if (r == SERVER_E_FAILED) {
-                snprintf(text, sizeof(text), "the %s cannot be started: %s", server_name(server), server_reason(server));
+                snprintf(text, sizeof(text), "the %s cannot be started: %s", server_name(server),
+                         server_reason(server));
                 job_finish_unstarted(job, RESULT_SERVER_FAILED, text);
                 return 0;
         }
         if (r > 0) {
-                job_finish_unstarted(job, RESULT_SERVER_FAILED, "no forkserver has this entry any more");
+                job_finish_unstarted(job, RESULT_SERVER_FAILED,
+                                     "no forkserver has this entry any more");
                 return 0;
         }
         if (r == 0)
@@ -83,13 +86,13 @@ static int start_job(Job *job) {
         return 0;
 }
 
-/* Starts what is in one list, in its order, while there are slots. Jobs whose forkserver is down hold up those of their
- * start method only. False when nothing more may start now. */
+/* Starts what is in one list, in its order, while there are slots. Jobs whose forkserver is down
+ * hold up those of their start method only. False when nothing more may start now. */
 static bool start_list(Queue *q, Job **list, bool waits[static _START_METHOD_MAX]) {
         const Daemon *d = q->daemon;
         Job *job, *next;
 
-        DL_FOREACH_SAFE(*list, job, next) {
+        DL_FOREACH_SAFE (*list, job, next) {
                 StartMethod method = job->spec->start_method;
                 int r;
 
@@ -113,7 +116,8 @@ static int on_wake(sd_event_source *source, void *userdata) {
         (void)source;
         queue_recheck(q);
         daemon_trim_finished(d);
-        if (now_usec(CLOCK_BOOTTIME) < q->not_before || !start_list(q, &q->attached, waits) || d->draining)
+        if (now_usec(CLOCK_BOOTTIME) < q->not_before || !start_list(q, &q->attached, waits) ||
+            d->draining)
                 return 0;
         for (size_t i = 0; i < PRIORITIES; i++)
                 if (!start_list(q, &q->ready[i], waits))
@@ -147,7 +151,8 @@ int queue_new(Queue **ret, Daemon *daemon) {
         if (r >= 0)
                 r = sd_event_source_set_priority(q->wake, PRIORITY_QUEUE);
         if (r >= 0)
-                r = sd_event_add_time(daemon->event, &q->later, CLOCK_BOOTTIME, 0, 1000, on_later, q);
+                r = sd_event_add_time(daemon->event, &q->later, CLOCK_BOOTTIME, 0, 1000, on_later,
+                                      q);
         if (r >= 0)
                 r = sd_event_source_set_enabled(q->later, SD_EVENT_OFF);
         if (r < 0) {
@@ -219,8 +224,8 @@ static int arm_deadline(Job *job) {
         if (job->queue_deadline == USEC_INFINITY)
                 return 0;
 
-        r = sd_event_add_time(job->daemon->event, &job->timer, CLOCK_BOOTTIME, job->queue_deadline, 1000, on_queue_timeout,
-                              job);
+        r = sd_event_add_time(job->daemon->event, &job->timer, CLOCK_BOOTTIME, job->queue_deadline,
+                              1000, on_queue_timeout, job);
         if (r >= 0)
                 (void)sd_event_source_set_priority(job->timer, PRIORITY_TIMER);
         return r < 0 ? r : 0;
@@ -255,7 +260,8 @@ static Dependency dependencies(const Job *job, uint64_t *ret_failed) {
                         continue;
                 if (other->state != JOB_FINISHED)
                         all = DEPENDENCY_OPEN;
-                else if (after->on == AFTER_SUCCESS && other->certificate->result != RESULT_SUCCESS) {
+                else if (after->on == AFTER_SUCCESS &&
+                         other->certificate->result != RESULT_SUCCESS) {
                         *ret_failed = after->id;
                         return DEPENDENCY_FAILED;
                 }
@@ -285,7 +291,8 @@ static int park_check(Queue *q, Job *job) {
         if (d == DEPENDENCY_FAILED) {
                 char text[64];
 
-                snprintf(text, sizeof(text), "job %" PRIu64 ", which it waits for, has failed", failed);
+                snprintf(text, sizeof(text), "job %" PRIu64 ", which it waits for, has failed",
+                         failed);
                 queue_remove(q, job);
                 job_finish_unstarted(job, RESULT_DEPENDENCY, text);
                 return 0;
@@ -300,8 +307,8 @@ static int park_check(Queue *q, Job *job) {
                 }
                 if (job->timer || !early)
                         return 0;
-                r = sd_event_add_time(q->daemon->event, &job->timer, CLOCK_REALTIME, job->spec->start_at_usec, 1000,
-                                      on_start_at, job);
+                r = sd_event_add_time(q->daemon->event, &job->timer, CLOCK_REALTIME,
+                                      job->spec->start_at_usec, 1000, on_start_at, job);
                 return r < 0 ? r : 0;
         }
 
@@ -325,14 +332,14 @@ void queue_job_finished(Queue *q, const Job *job) {
         q->recheck |= !job->attached && q->parked;
 }
 
-/* Jobs may end here, and so end others that wait for them: later in the list, as they were submitted later, or in
- * the next round. Never by recursion: chains can be long. */
+/* Jobs may end here, and so end others that wait for them: later in the list, as they were
+ * submitted later, or in the next round. Never by recursion: chains can be long. */
 void queue_recheck(Queue *q) {
         Job *job, *next;
 
         while (q->recheck) {
                 q->recheck = false;
-                DL_FOREACH_SAFE(q->parked, job, next)
+                DL_FOREACH_SAFE (q->parked, job, next)
                         if (job->spec->n_after > 0 && job->attempt == 0 && park_check(q, job) < 0)
                                 job_finish_unstarted(job, RESULT_LOST, "out of memory");
         }
@@ -370,7 +377,7 @@ void queue_return(Queue *q, Job *job, uint64_t delay_usec) {
         job->not_before = now + delay_usec;
         job->list = queue_list(q, job);
         /* several that come back keep their order */
-        DL_FOREACH(*job->list, other)
+        DL_FOREACH (*job->list, other)
                 if (other->id > job->id)
                         break;
         DL_PREPEND_ELEM(*job->list, other, job);

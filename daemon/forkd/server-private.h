@@ -18,9 +18,9 @@ struct Server {
         int channel; /* -1: gone */
         pid_t pid;
         int pidfd;
-        unsigned epoch;  /* of our Hello */
-        bool heard;      /* Running has come for this epoch */
-        bool held;       /* an order has waited too long: others are used meanwhile */
+        unsigned epoch;            /* of our Hello */
+        bool heard;                /* Running has come for this epoch */
+        bool held;                 /* an order has waited too long: others are used meanwhile */
         unsigned starts, failures; /* failures: in a row, before Ready */
         uint64_t preload_usec;
         json_t *entries; /* as in Ready */
@@ -34,7 +34,7 @@ struct Server {
 
 struct ServerSet {
         Daemon *daemon;
-        Server *servers; /* spawners, and the twin if there is one */
+        Server *servers;  /* spawners, and the twin if there is one */
         Attempt *orphans; /* attempts whose forkserver is gone */
         bool stopping;
 };

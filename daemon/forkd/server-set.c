@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The forkservers that there are: one spawner, more while one is held up, and the twin when modules are
- * preloaded. Owned by the daemon; in forkd. Starts them again with back-off. */
+/* The forkservers that there are: one spawner, more while one is held up, and the twin when modules
+ * are preloaded. Owned by the daemon; in forkd. Starts them again with back-off. */
 
 #include "daemon.h"
 #include "log.h"
@@ -12,13 +12,14 @@
 #include <sys/wait.h>
 #include <utlist.h>
 
-#define SPAWNERS_MAX      8
-#define ANSWER_USEC       USEC_PER_SEC         /* an order unanswered for longer: the spawner is held up */
-#define RESTART_MIN_USEC  (100 * USEC_PER_MSEC)
-#define RESTART_MAX_USEC  (10 * USEC_PER_SEC)
-#define FAILURES_MAX      5                    /* starts in a row without Ready: its jobs wait no longer */
-#define GIVE_UP_USEC      (5 * USEC_PER_SEC)   /* a start that holds others up may take no longer than this */
-#define STOP_USEC         (2 * USEC_PER_SEC)   /* for all forkservers to end with their channel closed */
+#define SPAWNERS_MAX     8
+#define ANSWER_USEC      USEC_PER_SEC /* an order unanswered for longer: the spawner is held up */
+#define RESTART_MIN_USEC (100 * USEC_PER_MSEC)
+#define RESTART_MAX_USEC (10 * USEC_PER_SEC)
+#define FAILURES_MAX     5 /* starts in a row without Ready: its jobs wait no longer */
+#define GIVE_UP_USEC                                                                               \
+        (5 * USEC_PER_SEC)           /* a start that holds others up may take no longer than this */
+#define STOP_USEC (2 * USEC_PER_SEC) /* for all forkservers to end with their channel closed */
 
 static int on_restart(sd_event_source *source, uint64_t usec, void *userdata) {
         Server *s = userdata;
@@ -30,7 +31,8 @@ static int on_restart(sd_event_source *source, uint64_t usec, void *userdata) {
         s->failures++; /* until it is ready */
         r = server_spawn(s);
         if (r < 0) {
-                snprintf(s->reason, sizeof(s->reason), "cannot start %s: %s", s->argv[0], strerror(-r));
+                snprintf(s->reason, sizeof(s->reason), "cannot start %s: %s", s->argv[0],
+                         strerror(-r));
                 log_error("%s: %s", server_name(s), s->reason);
                 s->state = SERVER_FAILED;
                 server_restart(s);
@@ -70,8 +72,8 @@ void server_restart(Server *s) {
 
         s->answer_timer = sd_event_source_disable_unref(s->answer_timer);
         s->held = false;
-        r = sd_event_add_time_relative(s->daemon->event, &s->restart_timer, CLOCK_MONOTONIC, restart_delay(s->failures),
-                                       0, on_restart, s);
+        r = sd_event_add_time_relative(s->daemon->event, &s->restart_timer, CLOCK_MONOTONIC,
+                                       restart_delay(s->failures), 0, on_restart, s);
         if (r < 0)
                 log_error_errno(r, "%s: cannot arrange its restart", server_name(s));
 }
@@ -109,7 +111,8 @@ static int spawner_start(ServerSet *set, Server **ret) {
                 r = paths_find_helper("forkd-spawner", &s->argv[0]);
         if (r < 0) {
                 server_free(s);
-                return log_error_errno(r, "cannot find forkd-spawner; FORKD_LIBEXEC_DIR may name its folder");
+                return log_error_errno(
+                        r, "cannot find forkd-spawner; FORKD_LIBEXEC_DIR may name its folder");
         }
 
         s->daemon = set->daemon;
@@ -164,7 +167,7 @@ ServerSet *server_set_free(ServerSet *set) {
         if (!set)
                 return NULL;
         server_set_stop(set);
-        DL_FOREACH_SAFE(set->servers, s, next) {
+        DL_FOREACH_SAFE (set->servers, s, next) {
                 DL_DELETE(set->servers, s);
                 server_free(s);
         }
@@ -176,7 +179,7 @@ static bool entry_known(const Server *s, const char *entry) {
         json_t *e;
         size_t i;
 
-        json_array_foreach(s->entries, i, e)
+        json_array_foreach (s->entries, i, e)
                 if (streq_null(json_string_value(json_object_get(e, "name")), entry))
                         return true;
         return false;
@@ -187,7 +190,7 @@ int server_set_pick(ServerSet *set, StartMethod method, const char *entry, Serve
         Server *s, *held = NULL;
         bool known = false, failed = false;
 
-        DL_FOREACH(set->servers, s) {
+        DL_FOREACH (set->servers, s) {
                 if (s->kind != kind)
                         continue;
                 known = true;
@@ -198,8 +201,10 @@ int server_set_pick(ServerSet *set, StartMethod method, const char *entry, Serve
                         failed = true;
                         continue;
                 }
-                /* the twin's entries come with Ready; a spawner takes orders from the first moment */
-                if (s->channel < 0 || s->state == SERVER_RETIRED || (kind == SERVER_TWIN && s->state != SERVER_READY))
+                /* the twin's entries come with Ready; a spawner takes orders from the first moment
+                 */
+                if (s->channel < 0 || s->state == SERVER_RETIRED ||
+                    (kind == SERVER_TWIN && s->state != SERVER_READY))
                         continue;
                 if (s->held) {
                         held = s;
@@ -223,7 +228,7 @@ static unsigned count_spawners(const ServerSet *set, unsigned *ret_free) {
         unsigned n = 0;
 
         *ret_free = 0;
-        DL_FOREACH(set->servers, s)
+        DL_FOREACH (set->servers, s)
                 if (s->kind == SERVER_SPAWNER && s->state != SERVER_RETIRED) {
                         n++;
                         *ret_free += !s->held;
@@ -234,18 +239,18 @@ static unsigned count_spawners(const ServerSet *set, unsigned *ret_free) {
 static Attempt *first_order(const Server *s) {
         Attempt *a;
 
-        DL_FOREACH(s->attempts, a)
+        DL_FOREACH (s->attempts, a)
                 if (a->phase == ATTEMPT_ORDERED)
                         return a;
         return NULL;
 }
 
-/* The start that a held-up spawner hangs in. It takes orders one by one, so it is the last that has come to life;
- * without cgroups that cannot be seen, and it is taken to be the first. */
+/* The start that a held-up spawner hangs in. It takes orders one by one, so it is the last that has
+ * come to life; without cgroups that cannot be seen, and it is taken to be the first. */
 static Attempt *hanging_start(const Server *s) {
         Attempt *a, *last = first_order(s);
 
-        DL_FOREACH(s->attempts, a)
+        DL_FOREACH (s->attempts, a)
                 if (a->phase == ATTEMPT_ORDERED && a->cgroup && cgroup_populated(a->cgroup) > 0)
                         last = a;
         return last;
@@ -265,7 +270,7 @@ static void order_again(Attempt *hanging) {
 static bool holds_others_up(const Server *s, const Attempt *hanging) {
         const Attempt *a;
 
-        DL_FOREACH(s->attempts, a)
+        DL_FOREACH (s->attempts, a)
                 if (a != hanging && a->job)
                         return true;
         return false;
@@ -309,8 +314,8 @@ static int on_answer_late(sd_event_source *source, uint64_t usec, void *userdata
 void server_watch_answers(Server *s) {
         if (s->answer_timer || s->kind != SERVER_SPAWNER)
                 return;
-        if (sd_event_add_time_relative(s->daemon->event, &s->answer_timer, CLOCK_MONOTONIC, ANSWER_USEC,
-                                       100 * USEC_PER_MSEC, on_answer_late, s) >= 0)
+        if (sd_event_add_time_relative(s->daemon->event, &s->answer_timer, CLOCK_MONOTONIC,
+                                       ANSWER_USEC, 100 * USEC_PER_MSEC, on_answer_late, s) >= 0)
                 (void)sd_event_source_set_priority(s->answer_timer, PRIORITY_TIMER);
 }
 
@@ -336,14 +341,14 @@ void server_remove_attempt(ServerSet *set, Attempt *a) {
 void server_set_poll(ServerSet *set) {
         Server *s, *next;
 
-        DL_FOREACH_SAFE(set->servers, s, next)
+        DL_FOREACH_SAFE (set->servers, s, next)
                 server_look(s);
 }
 
 void server_set_keeper_gone(ServerSet *set) {
         Attempt *a, *next;
 
-        DL_FOREACH_SAFE(set->orphans, a, next)
+        DL_FOREACH_SAFE (set->orphans, a, next)
                 attempt_keeper_gone(a);
 }
 
@@ -351,12 +356,14 @@ Attempt *server_set_find_worker(ServerSet *set, pid_t pid, uint64_t start_time) 
         Server *s;
         Attempt *a;
 
-        DL_FOREACH(set->orphans, a)
-                if (a->pid == pid && (start_time == 0 || a->start_time == 0 || a->start_time == start_time))
+        DL_FOREACH (set->orphans, a)
+                if (a->pid == pid &&
+                    (start_time == 0 || a->start_time == 0 || a->start_time == start_time))
                         return a;
-        DL_FOREACH(set->servers, s)
-                DL_FOREACH(s->attempts, a)
-                        if (a->pid == pid && (start_time == 0 || a->start_time == 0 || a->start_time == start_time))
+        DL_FOREACH (set->servers, s)
+                DL_FOREACH (s->attempts, a)
+                        if (a->pid == pid &&
+                            (start_time == 0 || a->start_time == 0 || a->start_time == start_time))
                                 return a;
         return NULL;
 }
@@ -364,7 +371,7 @@ Attempt *server_set_find_worker(ServerSet *set, pid_t pid, uint64_t start_time) 
 Attempt *server_set_find_orphan_in_cgroup(ServerSet *set, pid_t pid) {
         Attempt *a;
 
-        DL_FOREACH(set->orphans, a)
+        DL_FOREACH (set->orphans, a)
                 if (a->cgroup && a->phase == ATTEMPT_ORDERED && cgroup_contains(a->cgroup, pid))
                         return a;
         return NULL;
@@ -374,7 +381,7 @@ void server_set_write(ServerSet *set, JsonText *t, const char *key) {
         Server *s;
 
         json_text_open(t, key, '[');
-        DL_FOREACH(set->servers, s)
+        DL_FOREACH (set->servers, s)
                 server_write(s, t, NULL);
         json_text_close(t, ']');
 }
@@ -385,11 +392,12 @@ void server_set_entries_text(ServerSet *set, char *ret, size_t size) {
         json_t *e;
 
         *ret = '\0';
-        DL_FOREACH(set->servers, s)
-                json_array_foreach(s->entries, i, e)
+        DL_FOREACH (set->servers, s)
+                json_array_foreach (s->entries, i, e)
                         if (n < size)
-                                n += (size_t)snprintf(ret + n, size - n, "%s%s", n > 0 ? ", " : "",
-                                                      json_string_value(json_object_get(e, "name")));
+                                n += (size_t)snprintf(
+                                        ret + n, size - n, "%s%s", n > 0 ? ", " : "",
+                                        json_string_value(json_object_get(e, "name")));
 }
 
 void server_set_stop(ServerSet *set) {
@@ -397,17 +405,18 @@ void server_set_stop(ServerSet *set) {
         Server *s;
 
         set->stopping = true;
-        DL_FOREACH(set->servers, s) {
+        DL_FOREACH (set->servers, s) {
                 s->channel_source = sd_event_source_disable_unref(s->channel_source);
                 s->pidfd_source = sd_event_source_disable_unref(s->pidfd_source);
                 s->channel = close_fd(s->channel);
         }
-        DL_FOREACH(set->servers, s) {
+        DL_FOREACH (set->servers, s) {
                 siginfo_t si = { 0 };
 
                 if (s->pidfd < 0)
                         continue;
-                while (waitid(P_PIDFD, (id_t)s->pidfd, &si, WEXITED | WNOHANG) == 0 && si.si_pid == 0) {
+                while (waitid(P_PIDFD, (id_t)s->pidfd, &si, WEXITED | WNOHANG) == 0 &&
+                       si.si_pid == 0) {
                         if (now_usec(CLOCK_MONOTONIC) >= deadline) {
                                 (void)process_signal(s->pidfd, SIGKILL);
                                 (void)waitid(P_PIDFD, (id_t)s->pidfd, &si, WEXITED);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Forkservers as forkd sees them: owned by the set, which the daemon owns; in forkd. This file has one server's
- * process, channel and packets; server-set.c has which of them are there. */
+/* Forkservers as forkd sees them: owned by the set, which the daemon owns; in forkd. This file has
+ * one server's process, channel and packets; server-set.c has which of them are there. */
 
 #include "server.h"
 
@@ -48,8 +48,8 @@ static void server_set_state(Server *s, ServerState state, const char *sentence)
         if (!s->daemon->watch)
                 return;
         server_write(s, &t, NULL);
-        watch_event(s->daemon->watch, "server", json_text_finish(&t) < 0 ? NULL : t.text, "%s: %s", server_name(s),
-                    sentence);
+        watch_event(s->daemon->watch, "server", json_text_finish(&t) < 0 ? NULL : t.text, "%s: %s",
+                    server_name(s), sentence);
 }
 
 /* ---- sending */
@@ -124,8 +124,9 @@ int server_send(Server *s, const char *text, size_t length, const int *fds, size
 
 void server_acknowledge(Server *s, const Attempt *a) {
         char text[128];
-        int n = snprintf(text, sizeof(text), "{\"method\":\"Acknowledge\",\"parameters\":{\"id\":%" PRIu64
-                                             ",\"attempt\":%u}}",
+        int n = snprintf(text, sizeof(text),
+                         "{\"method\":\"Acknowledge\",\"parameters\":{\"id\":%" PRIu64
+                         ",\"attempt\":%u}}",
                          a->job_id, a->number);
 
         (void)server_send(s, text, (size_t)n, NULL, 0);
@@ -133,7 +134,8 @@ void server_acknowledge(Server *s, const Attempt *a) {
 
 static int server_send_hello(Server *s) {
         char text[96];
-        int n = snprintf(text, sizeof(text), "{\"method\":\"Hello\",\"parameters\":{\"epoch\":%u}}", s->epoch);
+        int n = snprintf(text, sizeof(text), "{\"method\":\"Hello\",\"parameters\":{\"epoch\":%u}}",
+                         s->epoch);
 
         return server_send(s, text, (size_t)n, NULL, 0);
 }
@@ -162,7 +164,7 @@ static Attempt *find_attempt(const Server *s, json_t *parameters) {
         Attempt *a;
 
         /* newest last, and it is mostly the newest or the oldest that is asked for */
-        DL_FOREACH(s->attempts, a)
+        DL_FOREACH (s->attempts, a)
                 if (a->job_id == (uint64_t)id && a->number == (unsigned)number)
                         return a;
         return NULL;
@@ -190,18 +192,23 @@ static void on_started(Attempt *a, Packet *p) {
         if (pidfd < 0)
                 pidfd = -1;
         attempt_started(a, (pid_t)json_integer_value(json_object_get(p->parameters, "pid")),
-                        (uint64_t)json_integer_value(json_object_get(p->parameters, "startTime")), pidfd);
+                        (uint64_t)json_integer_value(json_object_get(p->parameters, "startTime")),
+                        pidfd);
 }
 
 static void on_exited(Attempt *a, Packet *p) {
         const char *code = json_string_value(json_object_get(p->parameters, "code")) ?: "";
         AttemptEnd end = {
                 .pid = (pid_t)json_integer_value(json_object_get(p->parameters, "pid")),
-                .code = streq(code, "killed") ? CLD_KILLED : streq(code, "dumped") ? CLD_DUMPED : CLD_EXITED,
+                .code = streq(code, "killed")   ? CLD_KILLED
+                        : streq(code, "dumped") ? CLD_DUMPED
+                                                : CLD_EXITED,
                 .status = (int)json_integer_value(json_object_get(p->parameters, "status")),
                 .has_usage = true,
-                .user_usec = (uint64_t)json_integer_value(json_object_get(p->parameters, "userUSec")),
-                .system_usec = (uint64_t)json_integer_value(json_object_get(p->parameters, "systemUSec")),
+                .user_usec =
+                        (uint64_t)json_integer_value(json_object_get(p->parameters, "userUSec")),
+                .system_usec =
+                        (uint64_t)json_integer_value(json_object_get(p->parameters, "systemUSec")),
         };
 
         attempt_exited(a, &end);
@@ -240,15 +247,16 @@ static void server_dispatch(Server *s, Packet *p) {
                         Attempt *a = find_attempt(s, p->parameters);
 
                         if (!a)
-                                log_warning("%s: ignoring %s of an attempt that it does not have", server_name(s),
-                                            p->method);
+                                log_warning("%s: ignoring %s of an attempt that it does not have",
+                                            server_name(s), p->method);
                         else
                                 reports[i].function(a, p);
                         return;
                 }
 }
 
-/* Handles what is there, at most so much that others get their turn. False when the server is gone. */
+/* Handles what is there, at most so much that others get their turn. False when the server is gone.
+ */
 bool server_read(Server *s, unsigned max) {
         while (s->channel >= 0 && max-- > 0) {
                 _cleanup_(packet_done) Packet p = PACKET_NULL;
@@ -286,7 +294,8 @@ void server_look(Server *s) {
 
         if (!server_read(s, UINT32_MAX))
                 return;
-        if (waitid(P_PIDFD, (id_t)s->pidfd, &si, WEXITED | WNOHANG | WNOWAIT) == 0 && si.si_pid == 0)
+        if (waitid(P_PIDFD, (id_t)s->pidfd, &si, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+            si.si_pid == 0)
                 return;
         /* what it said last came after we read */
         if (server_read(s, UINT32_MAX))
@@ -314,8 +323,9 @@ static void server_end_text(const siginfo_t *si, char *ret, size_t size) {
                 snprintf(ret, size, "it was killed by %s", signal_name(si->si_status, name));
 }
 
-/* It is our child, and with its channel closed it is ending, or no longer worth anything. One that even SIGKILL does not
- * end soon, as in a dead file system, stays behind as it is: waiting would hold all of us up. */
+/* It is our child, and with its channel closed it is ending, or no longer worth anything. One that
+ * even SIGKILL does not end soon, as in a dead file system, stays behind as it is: waiting would
+ * hold all of us up. */
 void server_end_process(Server *s) {
         siginfo_t si = { 0 };
 
@@ -356,7 +366,7 @@ void server_gone(Server *s) {
         }
         s->heard = false;
 
-        DL_FOREACH_SAFE(s->attempts, a, next) {
+        DL_FOREACH_SAFE (s->attempts, a, next) {
                 server_move_to_orphans(s, a);
                 attempt_orphaned(a);
         }
@@ -393,7 +403,8 @@ static int spawn_attributes(posix_spawnattr_t *attributes) {
                 return -ENOMEM;
         (void)posix_spawnattr_setsigmask(attributes, &none);
         (void)posix_spawnattr_setsigdefault(attributes, &all);
-        (void)posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
+        (void)posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+                                                           POSIX_SPAWN_SETSID);
         return 0;
 }
 
@@ -434,7 +445,8 @@ int server_spawn(Server *s) {
         if (r < 0)
                 return r;
 
-        /* jobs get what we were started with, not what we raised ours to; no order has gone out yet */
+        /* jobs get what we were started with, not what we raised ours to; no order has gone out yet
+         */
         if (s->daemon->descriptors.rlim_max > 0)
                 (void)prlimit(s->pid, RLIMIT_NOFILE, &s->daemon->descriptors, NULL);
         s->channel = steal_fd(&ours);
@@ -480,8 +492,9 @@ void server_write(const Server *s, JsonText *t, const char *key) {
         if (s->kind == SERVER_TWIN) {
                 json_text_int(t, "preloadUSec", (int64_t)s->preload_usec);
                 json_text_open(t, "entries", '[');
-                json_array_foreach(s->entries, i, entry)
-                        json_text_string(t, NULL, json_string_value(json_object_get(entry, "name")));
+                json_array_foreach (s->entries, i, entry)
+                        json_text_string(t, NULL,
+                                         json_string_value(json_object_get(entry, "name")));
                 json_text_close(t, ']');
         }
         if (s->state == SERVER_FAILED)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* A forkserver as forkd sees it: its process, its channel, its attempts. forkd-server(7) is the protocol. */
+/* A forkserver as forkd sees it: its process, its channel, its attempts. forkd-server(7) is the
+ * protocol. */
 
 #include "attempt.h"
 #include "basic.h"
@@ -26,8 +27,8 @@ typedef enum ServerState {
 
 const char *server_state_to_string(ServerState state);
 
-/* The twin, made by main() before there is an event loop: takes channel over; pid is our child. argv is how to
- * start another, NULL-terminated, taken over. */
+/* The twin, made by main() before there is an event loop: takes channel over; pid is our child.
+ * argv is how to start another, NULL-terminated, taken over. */
 Server *server_new_twin(int channel, pid_t pid, char **argv, uint64_t preload_usec);
 Server *server_free(Server *s);
 
@@ -58,10 +59,12 @@ Attempt *server_set_find_orphan_in_cgroup(ServerSet *set, pid_t pid);
 void server_set_write(ServerSet *set, JsonText *t, const char *key);
 /* Names of the twin's entries, for error messages: "check, suggest". */
 void server_set_entries_text(ServerSet *set, char *ret, size_t size);
-/* The loop is about to end: every forkserver ends as its channel is closed; waits for them, bounded. */
+/* The loop is about to end: every forkserver ends as its channel is closed; waits for them,
+ * bounded. */
 void server_set_stop(ServerSet *set);
 
-/* In order, never lost: what the channel does not take now is kept. fds are duplicated as needed. */
+/* In order, never lost: what the channel does not take now is kept. fds are duplicated as needed.
+ */
 int server_send(Server *s, const char *text, size_t length, const int *fds, size_t n_fds);
 void server_acknowledge(Server *s, const Attempt *a);
 ServerKind server_kind(const Server *s);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The state directory of one daemon, owned by it. STATE/lock is held by flock() for the daemon's life;
- * STATE/ids holds the first id that nobody has reserved yet, replaced as a whole. */
+/* The state directory of one daemon, owned by it. STATE/lock is held by flock() for the daemon's
+ * life; STATE/ids holds the first id that nobody has reserved yet, replaced as a whole. */
 
 #include "state-dir.h"
 
@@ -40,13 +40,15 @@ static int ids_read(StateDir *s) {
         text[n] = '\0';
         errno = 0;
         s->next_id = s->reserved = strtoull(text, &end, 10);
-        if (errno != 0 || end == text || *end != '\n' || end + 1 != text + n || s->next_id == 0 || s->next_id > INT64_MAX / 2)
+        if (errno != 0 || end == text || *end != '\n' || end + 1 != text + n || s->next_id == 0 ||
+            s->next_id > INT64_MAX / 2)
                 return STATE_DIR_E_DAMAGED;
         return 0;
 }
 
 static int ids_reserve(StateDir *s) {
-        _cleanup_(close_fdp) int fd = openat(s->fd, "ids.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        _cleanup_(close_fdp) int fd =
+                openat(s->fd, "ids.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
         uint64_t reserved = s->reserved + ID_BLOCK;
         char text[32];
         int n;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* The state directory: the lock that makes one daemon of it, ids that are never used twice, and the output
- * files. */
+/* The state directory: the lock that makes one daemon of it, ids that are never used twice, and the
+ * output files. */
 
 #include "basic.h"
 
@@ -24,5 +24,6 @@ size_t state_dir_fds(const StateDir *s, int *ret);
 const char *state_dir_instance(const StateDir *s);
 /* The next id. Ids are reserved on disk in blocks, so a crash skips some and repeats none. */
 int state_dir_next_id(StateDir *s, uint64_t *ret);
-/* Output of jobs that this daemon cannot know (its queue is in memory) is removed; how many files. */
+/* Output of jobs that this daemon cannot know (its queue is in memory) is removed; how many files.
+ */
 unsigned state_dir_clear_output(StateDir *s);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The twin, in three roles: forkd before it has a loop (twin_start), the child that it forks, and, should that one
- * die, a fresh process in its place (twin_main), which preloads anew: forkd's own memory has jobs and secrets in it by
- * then. All of them serve by daemon/server/serve.c. */
+/* The twin, in three roles: forkd before it has a loop (twin_start), the child that it forks, and,
+ * should that one die, a fresh process in its place (twin_main), which preloads anew: forkd's own
+ * memory has jobs and secrets in it by then. All of them serve by daemon/server/serve.c. */
 
 #include "twin.h"
 
@@ -18,7 +18,8 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-static int preload(char *const *names, const int *known_fds, size_t n_known, ModuleSet **ret, uint64_t *ret_usec) {
+static int preload(char *const *names, const int *known_fds, size_t n_known, ModuleSet **ret,
+                   uint64_t *ret_usec) {
         _cleanup_(freep) char *reason = NULL;
         _cleanup_(freep) int *declared = NULL;
         uint64_t start = now_usec(CLOCK_MONOTONIC);
@@ -47,7 +48,8 @@ static int preload(char *const *names, const int *known_fds, size_t n_known, Mod
 
         r = modules_check_safety(declared, n, &reason);
         if (r != 0) {
-                log_error("forkd cannot fork workers after preloading: %s", r > 0 && reason ? reason : strerror(-r));
+                log_error("forkd cannot fork workers after preloading: %s",
+                          r > 0 && reason ? reason : strerror(-r));
                 modules_free(set);
                 return r < 0 ? r : -ENOTSUP;
         }
@@ -102,8 +104,8 @@ static void twin_take_title(void) {
         }
 }
 
-static noreturn void twin_child(const ModuleSet *set, int channel, const int *known_fds, size_t n_known,
-                                uint64_t preload_usec) {
+static noreturn void twin_child(const ModuleSet *set, int channel, const int *known_fds,
+                                size_t n_known, uint64_t preload_usec) {
         ServeOptions options = {
                 .name = "twin",
                 .channel = channel,

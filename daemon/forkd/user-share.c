@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Shares of users: owned by the daemon, in a tree by uid; each lives as long as a job of its user. In forkd. */
+/* Shares of users: owned by the daemon, in a tree by uid; each lives as long as a job of its user.
+ * In forkd. */
 
 #include "user-share.h"
 

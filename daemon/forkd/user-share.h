@@ -21,6 +21,7 @@ UserShare *user_share_get(Daemon *d, uid_t uid);
 /* A job of it is gone. NULL is fine. */
 void user_share_put(Daemon *d, UserShare *share);
 
-/* Whether there is room for one more, or n more: users other than root and the daemon's own have half of what all have. */
+/* Whether there is room for one more, or n more: users other than root and the daemon's own have
+ * half of what all have. */
 bool user_may_attach(Daemon *d, uid_t uid);
 bool user_may_queue(Daemon *d, uid_t uid, size_t n);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Watchers: owned by the daemon; each holds one unanswered call. In forkd. The ring remembers which job changed to
- * what; certificates stay with the jobs. */
+/* Watchers: owned by the daemon; each holds one unanswered call. In forkd. The ring remembers which
+ * job changed to what; certificates stay with the jobs. */
 
 #include "watch.h"
 
@@ -28,7 +28,8 @@ struct Watcher {
         Watched *jobs; /* NULL: all */
         size_t n_jobs, n_open;
         bool subscriber; /* of the daemon's events, not of jobs */
-        bool behind;     /* it is told the following as its reader takes it, and after that what happens */
+        bool behind; /* it is told the following as its reader takes it, and after that what happens
+                      */
         uint64_t cursor; /* of the next change */
         size_t next_job; /* the next of its jobs to tell the present of */
         bool ends_only;  /* of those only that have ended */
@@ -69,15 +70,17 @@ static int on_keep_alive(sd_event_source *source, uint64_t usec, void *userdata)
         Watcher *w, *next;
 
         (void)usec;
-        DL_FOREACH_SAFE(watch->watchers, w, next) {
+        DL_FOREACH_SAFE (watch->watchers, w, next) {
                 char text[64];
                 int n;
 
                 if (w->behind || now - w->spoke < KEEP_ALIVE_USEC / 2)
                         continue;
                 w->spoke = now;
-                n = w->subscriber ? snprintf(text, sizeof(text), "{\"event\":\"alive\",\"sentence\":\"alive\"}")
-                                  : snprintf(text, sizeof(text), "{\"cursor\":%" PRIu64 "}", watch->cursor);
+                n = w->subscriber ? snprintf(text, sizeof(text),
+                                             "{\"event\":\"alive\",\"sentence\":\"alive\"}")
+                                  : snprintf(text, sizeof(text), "{\"cursor\":%" PRIu64 "}",
+                                             watch->cursor);
                 (void)call_reply_text(w->call, text, (size_t)n, true);
         }
         if (watch->watchers) {
@@ -100,11 +103,13 @@ int watch_new(Watch **ret, Daemon *daemon) {
         w->ring = calloc(WATCH_RING, sizeof(*w->ring));
         r = w->ring ? 0 : -ENOMEM;
         if (r >= 0)
-                r = sd_event_add_time(daemon->event, &w->timer, CLOCK_MONOTONIC, 0, 0, on_keep_alive, w);
+                r = sd_event_add_time(daemon->event, &w->timer, CLOCK_MONOTONIC, 0, 0,
+                                      on_keep_alive, w);
         if (r >= 0)
                 r = sd_event_source_set_enabled(w->timer, SD_EVENT_OFF);
         if (r >= 0)
-                r = sd_event_add_time(daemon->event, &w->catch_up, CLOCK_MONOTONIC, 0, 0, on_catch_up, w);
+                r = sd_event_add_time(daemon->event, &w->catch_up, CLOCK_MONOTONIC, 0, 0,
+                                      on_catch_up, w);
         if (r >= 0)
                 r = sd_event_source_set_enabled(w->catch_up, SD_EVENT_OFF);
         if (r < 0) {
@@ -223,7 +228,8 @@ static int watcher_refuse(Watcher *w) {
         call_set_gone(call, NULL, NULL);
         watcher_free(w);
         (void)call_invalid_parameter(call, "cursor",
-                                     "changes since cursor %" PRIu64 " are not known any more, as they were not read in time: "
+                                     "changes since cursor %" PRIu64
+                                     " are not known any more, as they were not read in time: "
                                      "watch without a cursor to begin with the present",
                                      cursor);
         return WATCHER_ANSWERED;
@@ -244,7 +250,7 @@ void watch_job_changed(Watch *watch, const Job *job) {
         *change = (Change){ .job = job->id, .uid = job->owner.uid, .state = job->state };
         if (!watch->watchers || write_change(&t, watch->cursor, job->id, job->state, job) < 0)
                 return;
-        DL_FOREACH_SAFE(watch->watchers, w, next) {
+        DL_FOREACH_SAFE (watch->watchers, w, next) {
                 if (w->subscriber || w->behind)
                         continue;
                 if (call_pending_output(w->call) > CALL_PENDING_MAX) {
@@ -272,12 +278,14 @@ static int tell_change(Watcher *w) {
         const Watch *watch = w->watch;
         const Change *change = &watch->ring[w->cursor % WATCH_RING];
 
-        if (write_change(&t, w->cursor + 1, change->job, change->state, job_find(watch->daemon, change->job)) < 0)
+        if (write_change(&t, w->cursor + 1, change->job, change->state,
+                         job_find(watch->daemon, change->job)) < 0)
                 return -ENOMEM;
         return watcher_tell(w, &t, w->cursor++, change);
 }
 
-/* Tells it how the next of its jobs is at present; after a replay only of an end that was before its cursor. */
+/* Tells it how the next of its jobs is at present; after a replay only of an end that was before
+ * its cursor. */
 static int tell_present(Watcher *w) {
         _cleanup_(json_text_done) JsonText t = JSON_TEXT_NULL;
         Watched *watched = &w->jobs[w->next_job];
@@ -298,8 +306,8 @@ static int tell_present(Watcher *w) {
         return watcher_send(w, &t, watched, change.state == JOB_FINISHED);
 }
 
-/* Tells it all up to now, as its reader takes it: the present of its jobs, then what changed since; or, from a cursor,
- * the changes first. */
+/* Tells it all up to now, as its reader takes it: the present of its jobs, then what changed since;
+ * or, from a cursor, the changes first. */
 static int watcher_catch_up(Watcher *w) {
         Watch *watch = w->watch;
         int r = 0;
@@ -327,13 +335,14 @@ static int on_catch_up(sd_event_source *source, uint64_t usec, void *userdata) {
 
         (void)source;
         (void)usec;
-        DL_FOREACH_SAFE(watch->watchers, w, next)
+        DL_FOREACH_SAFE (watch->watchers, w, next)
                 if (w->behind && watcher_catch_up(w) < 0)
                         watch_wait(watch);
         return 0;
 }
 
-int watch_add(Watch *watch, Call *call, uint64_t *ids, size_t n_ids, bool has_cursor, uint64_t cursor) {
+int watch_add(Watch *watch, Call *call, uint64_t *ids, size_t n_ids, bool has_cursor,
+              uint64_t cursor) {
         Watched *jobs = ids ? calloc(n_ids + 1, sizeof(*jobs)) : NULL;
         Watcher *w;
         int r;
@@ -390,7 +399,7 @@ void watch_event(Watch *watch, const char *event, const char *server, const char
         if (json_text_finish(&t) < 0)
                 return;
 
-        DL_FOREACH_SAFE(watch->watchers, w, next)
+        DL_FOREACH_SAFE (watch->watchers, w, next)
                 if (w->subscriber) {
                         w->spoke = now_usec(CLOCK_MONOTONIC);
                         (void)call_reply_text(w->call, t.text, t.length, true);

@@ -16,8 +16,8 @@ Watch *watch_free(Watch *w);
 
 /* Whether no change since this cursor is missing from the ring. */
 bool watch_remembers(const Watch *w, uint64_t cursor);
-/* A call of Watch: keeps it until all ids (NULL: every job) are finished. has_cursor: resume from one
- * that is remembered. ids is taken over. */
+/* A call of Watch: keeps it until all ids (NULL: every job) are finished. has_cursor: resume from
+ * one that is remembered. ids is taken over. */
 int watch_add(Watch *w, Call *call, uint64_t *ids, size_t n_ids, bool has_cursor, uint64_t cursor);
 int watch_subscribe(Watch *w, Call *call);
 size_t watch_count(const Watch *w);

@@ -78,7 +78,8 @@ int wire_value_fd(const char *value, size_t length) {
                         return -errno;
                 done += (size_t)n;
         }
-        if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0 || lseek(fd, 0, SEEK_SET) < 0)
+        if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0 ||
+            lseek(fd, 0, SEEK_SET) < 0)
                 return -errno;
         return steal_fd(&fd);
 }
@@ -92,8 +93,8 @@ int wire_reply_with_value(Call *call, const Job *job) {
         fd = wire_value_fd(job->certificate->value, job->certificate->value_length);
         if (fd < 0)
                 return wire_error(call, WIRE_LIMIT_REACHED, json_pack("{s:s}", "limit", "memory"),
-                                  "the value of job %" PRIu64 " could not be passed on: %s", job->id,
-                                  strerror(-fd));
+                                  "the value of job %" PRIu64 " could not be passed on: %s",
+                                  job->id, strerror(-fd));
 
         json_text_open(&t, NULL, '{');
         json_text_int(&t, "id", (int64_t)job->id);

@@ -27,9 +27,10 @@ typedef enum WireError {
 
 const char *wire_error_name(WireError error);
 
-/* Replies with the error; details is a new reference (taken over) to an object, or NULL; the sentence is
- * added to it. */
-int wire_error(Call *call, WireError error, json_t *details, const char *sentence, ...) _printf_(4, 5);
+/* Replies with the error; details is a new reference (taken over) to an object, or NULL; the
+ * sentence is added to it. */
+int wire_error(Call *call, WireError error, json_t *details, const char *sentence, ...)
+        _printf_(4, 5);
 /* The same with all parameters as text. */
 int wire_error_text(Call *call, WireError error, const char *parameters);
 

@@ -40,7 +40,8 @@ typedef struct Keeper {
 
         ForkdProcess forkd;
         bool forkd_stops; /* it has said so: it has taken the first signal to stop */
-        int signal_waits; /* the next one, passed on after that: signals of one kind merge on their way */
+        int signal_waits; /* the next one, passed on after that: signals of one kind merge on their
+                             way */
         unsigned n_starts;
         unsigned n_failures; /* ends before readiness, in a row */
         unsigned backoff_step;

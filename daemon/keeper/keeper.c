@@ -239,7 +239,8 @@ static void keeper_forkd_ended(Keeper *k, int code, int status) {
         forkd_process_close(&k->forkd);
         keeper_log_end(k, code, status);
 
-        if (k->state == KEEP_STOPPING && code == CLD_KILLED && (status == SIGTERM || status == SIGINT))
+        if (k->state == KEEP_STOPPING && code == CLD_KILLED &&
+            (status == SIGTERM || status == SIGINT))
                 keeper_end(k, 0); /* told to stop before it served: what was wanted */
         else if (k->state == KEEP_STOPPING || exit_status == 0)
                 keeper_end(k, exit_status);

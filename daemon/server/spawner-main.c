@@ -40,8 +40,8 @@ static int channel_from_environment(void) {
 
 /* Ignored signals survive exec, and jobs are to find the default. */
 static void reset_signals(void) {
-        /* the kernel's call and its struct sigaction, all 0: glibc hides two signals of its own, which posix_spawn()
-         * leaves ignored */
+        /* the kernel's call and its struct sigaction, all 0: glibc hides two signals of its own,
+         * which posix_spawn() leaves ignored */
         static const unsigned long action[4] = { 0 };
 
         for (int i = 1; i < NSIG; i++)
