@@ -102,18 +102,19 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
+static uint64_t deadline_after(uint64_t from, uint64_t usec) {
+        return usec < USEC_INFINITY - from ? from + usec : USEC_INFINITY - 1;
+}
+
 static int attempt_set_timer(Attempt *a, uint64_t usec, sd_event_time_handler_t handler) {
-        uint64_t now;
         int r;
 
         a->timer = sd_event_source_disable_unref(a->timer);
         if (usec == USEC_INFINITY)
                 return 0;
         /* from now, not from when this turn of the loop began: a deadline must not come early */
-        now = now_usec(CLOCK_BOOTTIME);
         r = sd_event_add_time(a->daemon->event, &a->timer, CLOCK_BOOTTIME,
-                              usec < USEC_INFINITY - now ? now + usec : USEC_INFINITY - 1, 1000,
-                              handler, a);
+                              deadline_after(now_usec(CLOCK_BOOTTIME), usec), 1000, handler, a);
         if (r >= 0)
                 (void)sd_event_source_set_priority(a->timer, PRIORITY_TIMER);
         return r;
@@ -170,6 +171,10 @@ int attempt_start(Job *job, Server *server) {
                 daemon_watch_output(job->daemon);
         server_add_attempt(server, a);
         job_set_state(job, JOB_STARTING);
+        if (a->timer) /* made before, as that can fail; the deadline is of what the certificate
+                         calls the start */
+                (void)sd_event_source_set_time(
+                        a->timer, deadline_after(job->started_boot, job->spec->timeout_usec));
         return 0;
 }
 
