@@ -254,6 +254,7 @@ static int daemon_open(Daemon *d, DaemonOptions *options) {
         if (r < 0)
                 return log_error_errno(r, "cannot start");
         service_set_connection_gone(d->service, on_connection_gone);
+        server_set_wait_twin(d->servers);
         return listener_open(d);
 }
 

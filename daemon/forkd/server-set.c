@@ -8,6 +8,7 @@
 #include "process-id.h"
 #include "server-private.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <utlist.h>
@@ -343,6 +344,19 @@ void server_set_poll(ServerSet *set) {
 
         DL_FOREACH_SAFE (set->servers, s, next)
                 server_look(s);
+}
+
+void server_set_wait_twin(ServerSet *set) {
+        Server *s;
+
+        DL_FOREACH(set->servers, s)
+                if (s->kind == SERVER_TWIN && s->state == SERVER_STARTING && s->channel >= 0) {
+                        struct pollfd p = { .fd = s->channel, .events = POLLIN };
+
+                        if (poll(&p, 1, 1000) > 0)
+                                (void)server_read(s, 1);
+                        return;
+                }
 }
 
 void server_set_keeper_gone(ServerSet *set) {

@@ -50,6 +50,9 @@ enum {
 int server_set_pick(ServerSet *set, StartMethod method, const char *entry, Server **ret);
 /* Why it is failed; empty when it is not. */
 const char *server_reason(const Server *s);
+/* Waits, at most a second, until the twin has said which entries it has: it has preloaded by now, and
+ * nobody is to be told wrong about them. */
+void server_set_wait_twin(ServerSet *set);
 /* Handles what its channels hold now: before an orphan's end is matched. */
 void server_set_poll(ServerSet *set);
 /* The attempt of this worker, whoever has it, or NULL; start_time 0 matches any. */
