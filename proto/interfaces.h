@@ -6,3 +6,4 @@
 extern const char varlink_org_varlink_service[];
 extern const char varlink_org_forkd_jobs[];
 extern const char varlink_org_forkd_manager[];
+extern const char varlink_org_forkd_servers[];

@@ -61,6 +61,8 @@ int field_dump_command(const JobSpec *spec, const Field *field, json_t *object) 
 static bool environment_is_ours(const char *name) {
         return strncmp(name, "LISTEN_", 7) == 0 || strncmp(name, "WATCHDOG_", 9) == 0 ||
                streq(name, "NOTIFY_SOCKET") || streq(name, "FORKD_CHANNEL") ||
+               streq(name, "FORKD_WORKER") || streq(name, "FORKD_SERVER") ||
+               streq(name, "FORKD_ARGUMENTS") || streq(name, "FORKD_HUGE_PAGES") ||
                streq(name, "FORKD_KEEPER");
 }
 

@@ -119,18 +119,13 @@ static int check_entry(FieldParse *p, bool method_given) {
                                      "a job has either 'arguments' or 'argumentsDescriptor'");
         if (!method_given)
                 spec->start_method = spec->server ? START_METHOD_FORKSERVER : START_METHOD_FORK;
-        if (spec->start_method == START_METHOD_SPAWN)
-                return field_invalid(
-                        p, "startMethod",
-                        "an entry cannot run by 'spawn' yet; 'fork' works for entries of "
-                        "forkd's own modules");
         if (spec->start_method == START_METHOD_FORKSERVER && !spec->server)
                 return field_invalid(p, "server", "'forkserver' needs 'server', the name of one");
         if (spec->start_method == START_METHOD_FORK && spec->server)
                 return field_invalid(
                         p, "server",
                         "'fork' runs entries of forkd's own modules; with 'server' the "
-                        "start method is 'forkserver'");
+                        "start method is 'forkserver' or 'spawn'");
         return 0;
 }
 

@@ -3,6 +3,7 @@
 /* Jobs and certificates in the words of a shell: exit statuses, command lines. Pure functions.
  * Lives in forkctl. */
 
+#include "display.h"
 #include "format.h"
 #include "verb.h"
 
@@ -53,22 +54,70 @@ const char *certificate_sentence(const json_t *certificate) {
                                                                            "ended";
 }
 
+const char *server_text(char buffer[static SERVER_TEXT_MAX], const json_t *object,
+                        const char *field_) {
+        const char *server = json_string_value(json_object_get(object, field_));
+        int generation = field(object, "generation", 0);
+
+        if (!server)
+                return NULL;
+        snprintf(buffer, SERVER_TEXT_MAX, generation > 0 ? "%s#%d" : "%s", server, generation);
+        return buffer;
+}
+
+static char *entry_text(const json_t *status) {
+        const json_t *certificate = json_object_get(status, "certificate");
+        const char *entry = json_string_value(json_object_get(status, "entry"));
+        char buffer[SERVER_TEXT_MAX], *s;
+        /* once it has ended, only its certificate knows whose fork it was */
+        const char *server = server_text(
+                buffer, json_object_get(certificate, "generation") ? certificate : status,
+                "server");
+
+        return asprintf(&s, "%s%s%s", server ?: "", server ? " " : "", entry ?: "?") < 0 ? NULL : s;
+}
+
 char *job_work_text(const json_t *status) {
         const json_t *command = json_object_get(status, "command"), *word;
-        const char *entry = json_string_value(json_object_get(status, "entry"));
-        const char *server = json_string_value(json_object_get(status, "server"));
         _cleanup_(freep) const char **words = NULL;
+        _cleanup_(freep) char *whole = NULL;
         char *s;
         size_t i;
 
         if (json_array_size(command) == 0)
-                return asprintf(&s, "%s%s%s", server ?: "", server ? ": " : "", entry ?: "?") < 0
-                               ? NULL
-                               : s;
+                return entry_text(status);
         words = calloc(json_array_size(command), sizeof(*words));
         if (!words)
                 return NULL;
         json_array_foreach (command, i, word)
                 words[i] = json_string_value(word) ?: "?";
-        return format_command(words, json_array_size(command));
+        whole = format_command(words, json_array_size(command));
+        if (!whole || !json_is_true(json_object_get(status, "commandTruncated")))
+                return steal(whole);
+        return asprintf(&s, "%s %s", whole, display_ellipsis()) < 0 ? NULL : s;
+}
+
+char *progress_text(const json_t *progress) {
+        char *text = NULL;
+        size_t length = 0;
+        const char *name;
+        json_t *value;
+        FILE *f = open_memstream(&text, &length);
+
+        if (!f)
+                return NULL;
+        json_object_foreach ((json_t *)progress, name, value) {
+                /* what is no object comes as one that has this alone */
+                if (json_object_size(progress) > 1 || !streq(name, "value"))
+                        fprintf(f, "%s%s=", ftello(f) > 0 ? " " : "", name);
+                if (json_is_string(value))
+                        fputs(json_string_value(value), f);
+                else
+                        (void)json_dumpf(value, f, JSON_COMPACT | JSON_ENCODE_ANY);
+        }
+        if (fclose(f) != 0) {
+                free(text);
+                return NULL;
+        }
+        return text;
 }

@@ -47,7 +47,7 @@ static int set_integer(const Ctl *ctl, json_t *job, const IntegerOption *i) {
         return form_set(job, i->field, json_integer(n));
 }
 
-static int set_span(const Ctl *ctl, json_t *job, OptionId id, const char *name, const char *field) {
+int form_set_span(const Ctl *ctl, json_t *job, OptionId id, const char *name, const char *field) {
         const char *text = options_get(&ctl->options, id);
         uint64_t usec;
 
@@ -133,7 +133,7 @@ static int set_retries(const Ctl *ctl, json_t *job) {
         retries = json_object();
         r = set_integer(ctl, retries, &max);
         if (r == 0)
-                r = set_span(ctl, retries, OPTION_RETRY_DELAY, "retry-delay", "delayUSec");
+                r = form_set_span(ctl, retries, OPTION_RETRY_DELAY, "retry-delay", "delayUSec");
         if (r == 0 && on)
                 r = form_set(retries, "on", form_split(on));
         if (r == 0)
@@ -159,7 +159,7 @@ json_t *form_split(const char *list) {
 
 /* ---- where it runs */
 
-static char *path_absolute(const char *path) {
+char *form_path_absolute(const char *path) {
         _cleanup_(freep) char *here = NULL;
         char *text;
 
@@ -178,7 +178,7 @@ static int set_directory(const Ctl *ctl, json_t *job, bool present) {
 
         if (!text && !present)
                 return 0;
-        path = text ? path_absolute(text) : getcwd(NULL, 0);
+        path = text ? form_path_absolute(text) : getcwd(NULL, 0);
         if (!path)
                 return ctl_error("cannot find the present directory: %s; name one with --directory",
                                  strerror(errno));
@@ -224,7 +224,7 @@ static int environment_add_option(const Ctl *ctl, json_t *environment, const cha
         return environment_add(ctl, environment, assignment);
 }
 
-static int set_environment(const Ctl *ctl, json_t *job, bool present) {
+int form_set_environment(const Ctl *ctl, json_t *job, bool present) {
         const Options *o = &ctl->options;
         json_t *environment;
         const char *text;
@@ -263,7 +263,7 @@ static int set_stdio(const Ctl *ctl, json_t *job, OptionId id, const char *field
                 return ctl_usage(ctl, "--%s needs %s", field,
                                  id == OPTION_STDIN ? "null or a path"
                                                     : "null, file, a path or append:PATH");
-        path = path_absolute(text);
+        path = form_path_absolute(text);
         if (!path)
                 return ctl_errno(-errno, "cannot find the present directory");
         return form_set(job, field,
@@ -284,9 +284,9 @@ static int set_policy(const Ctl *ctl, json_t *job) {
         r = r ?: set_text(ctl, job, OPTION_AS, "user");
         r = r ?: set_integer(ctl, job, &priority);
         r = r ?: set_integer(ctl, job, &nice_level);
-        r = r ?: set_span(ctl, job, OPTION_TIMEOUT, "timeout", "timeoutUSec");
-        r = r ?: set_span(ctl, job, OPTION_QUEUE_TIMEOUT, "queue-timeout", "queueTimeoutUSec");
-        r = r ?: set_span(ctl, job, OPTION_GRACE, "grace", "graceUSec");
+        r = r ?: form_set_span(ctl, job, OPTION_TIMEOUT, "timeout", "timeoutUSec");
+        r = r ?: form_set_span(ctl, job, OPTION_QUEUE_TIMEOUT, "queue-timeout", "queueTimeoutUSec");
+        r = r ?: form_set_span(ctl, job, OPTION_GRACE, "grace", "graceUSec");
         r = r ?: set_time(ctl, job);
         r = r ?: set_umask(ctl, job);
         r = r ?: set_after(ctl, job);
@@ -308,7 +308,7 @@ int job_from_options(const Ctl *ctl, json_t **ret) {
         r = form_set_work(ctl, job);
         r = r ?: set_policy(ctl, job);
         r = r ?: set_directory(ctl, job, true);
-        r = r ?: set_environment(ctl, job, true);
+        r = r ?: form_set_environment(ctl, job, true);
         if (r != 0) {
                 json_decref(job);
                 return r;
@@ -325,7 +325,7 @@ int job_complete_from_options(const Ctl *ctl, json_t *job) {
                 return ctl_errno(-ENOMEM, "cannot build the job");
         r = set_policy(ctl, said);
         r = r ?: set_directory(ctl, said, false);
-        r = r ?: set_environment(ctl, said, false);
+        r = r ?: form_set_environment(ctl, said, false);
         if (r == 0 && json_object_update_missing(job, said) < 0)
                 r = ctl_errno(-ENOMEM, "cannot build the job");
         json_decref(said);

@@ -54,24 +54,69 @@ static int set_arguments(const Ctl *ctl, json_t *job, char **words, size_t n) {
         return r;
 }
 
+static bool entry_name_valid(const char *s) {
+        static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+        if (*s == '\0' || !strchr(letters, *s))
+                return false;
+        s += strspn(s, letters);
+        while (*s && (strchr(letters, *s) || strchr("0123456789_-", *s)))
+                s++;
+        return *s == '\0';
+}
+
+/* The words behind "--" are what a program would have on its command line. */
+static int add_argv(const Ctl *ctl, json_t *job) {
+        const Options *o = &ctl->options;
+        json_t *arguments = json_object_get(job, "arguments"), *argv;
+
+        if (json_object_get(arguments, "argv"))
+                return ctl_usage(ctl, "the argument 'argv' is given twice: as such, and behind --");
+        argv = json_array();
+        if (json_object_set_new(arguments, "argv", argv) < 0)
+                return ctl_errno(-ENOMEM, "cannot build the arguments");
+        for (size_t i = o->n_before; i < o->n_arguments; i++) {
+                json_t *word = json_string(o->arguments[i]);
+
+                if (!word || json_array_append_new(argv, word) < 0)
+                        return ctl_usage(ctl, "the word '%s' is not UTF-8, so it cannot be sent",
+                                         o->arguments[i]);
+        }
+        return 0;
+}
+
+static int no_entry(const Ctl *ctl) {
+        const Options *o = &ctl->options;
+        const char *word = o->n_before > 0 ? o->arguments[0] : NULL;
+
+        if (!word && o->dashes)
+                return ctl_usage(ctl, "name the entry to run, before --");
+        if (!word)
+                return ctl_usage(ctl, "name the entry to run, behind the options");
+        if (strchr(word, '=') || strchr(word, '{'))
+                return ctl_usage(ctl, "name the entry to run, before its arguments: ENTRY %s",
+                                 word);
+        return ctl_usage(ctl, "'%s' is no name of an entry; a command is run by `forkctl %s -- %s`",
+                         word, ctl->verb->name, word);
+}
+
 static int set_entry(const Ctl *ctl, json_t *job, const char *server) {
         const Options *o = &ctl->options;
-        json_t *entry;
+        const bool program = server && o->dashes && o->n_before == 0;
+        json_t *name;
         int r;
 
-        if (o->n_arguments == 0)
-                return ctl_usage(ctl, "name the entry to run, behind the options");
-        entry = json_string(o->arguments[0]);
-        if (!entry)
-                return ctl_usage(ctl, "the entry's name is not UTF-8");
-        r = form_set(job, "entry", entry);
+        if (!program && (o->n_before == 0 || !entry_name_valid(o->arguments[0])))
+                return no_entry(ctl);
+        r = form_set(job, "entry", json_string(program ? "main" : o->arguments[0]));
         if (r == 0 && server) {
-                json_t *name = json_string(server);
-
+                name = json_string(server);
                 r = name ? form_set(job, "server", name)
                          : ctl_usage(ctl, "the server's name is not UTF-8");
         }
-        return r ?: set_arguments(ctl, job, o->arguments + 1, o->n_arguments - 1);
+        if (r == 0)
+                r = set_arguments(ctl, job, o->arguments + 1, program ? 0 : o->n_before - 1);
+        return r == 0 && o->dashes ? add_argv(ctl, job) : r;
 }
 
 static int set_command(const Ctl *ctl, json_t *job) {
@@ -97,6 +142,14 @@ static int set_command(const Ctl *ctl, json_t *job) {
         return form_set(job, "command", command);
 }
 
+/* --method=spawn has both: words before "--" name an entry, words behind it alone are a command. */
+static bool names_entry(const Options *o) {
+        const char *method = options_get(o, OPTION_METHOD);
+
+        return options_has(o, OPTION_SERVER) ||
+               (method && (!streq(method, "spawn") || o->n_before > 0));
+}
+
 int form_set_work(const Ctl *ctl, json_t *job) {
         const char *server = options_get(&ctl->options, OPTION_SERVER);
         const char *method = options_get(&ctl->options, OPTION_METHOD);
@@ -107,11 +160,12 @@ int form_set_work(const Ctl *ctl, json_t *job) {
                 return ctl_usage(
                         ctl, "there is no start method '%s'; there are spawn, fork and forkserver",
                         method);
-        if (method && server && !streq(method, "forkserver"))
+        if (method && server && streq(method, "fork"))
                 return ctl_usage(
                         ctl,
-                        "--server=%s means --method=forkserver, and --method=%s contradicts it",
-                        server, method);
+                        "--method=fork runs entries of the daemon itself, and --server=%s contradicts "
+                        "it; leave --method out, or name spawn for a fresh process",
+                        server);
         if (method && streq(method, "forkserver") && !server)
                 return ctl_usage(ctl, "--method=forkserver needs --server=NAME");
 
@@ -119,6 +173,15 @@ int form_set_work(const Ctl *ctl, json_t *job) {
                 r = form_set(job, "startMethod", json_string(method));
         if (r != 0)
                 return r;
-        return server || (method && !streq(method, "spawn")) ? set_entry(ctl, job, server)
-                                                             : set_command(ctl, job);
+        return names_entry(&ctl->options) ? set_entry(ctl, job, server) : set_command(ctl, job);
+}
+
+int job_fault(const Ctl *ctl, const Forkd *f, int r) {
+        const Options *o = &ctl->options;
+        int status = ctl_fault(f, r);
+
+        if (r == FORKD_E_NO_SUCH_ENTRY && !options_has(o, OPTION_SERVER) && o->n_before > 0 &&
+            streq(options_get(o, OPTION_METHOD) ?: "", "spawn"))
+                ctl_note(ctl, "if '%s' is a command, write -- before it", o->arguments[0]);
+        return status;
 }

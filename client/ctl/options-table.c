@@ -9,7 +9,7 @@
 /* clang-format off */
 const OptionDefinition option_definitions[] = {
         { OPTION_SERVER, "server", 0, "NAME", JOB, "run an entry of this forkserver" },
-        { OPTION_METHOD, "method", 'm', "METHOD", JOB, "start method: spawn (commands), fork (entries of the daemon's modules) or forkserver" },
+        { OPTION_METHOD, "method", 'm', "METHOD", JOB, "start method: spawn (a command, or an entry in a fresh process), fork (entries of the daemon's modules) or forkserver" },
         { OPTION_FILE, "file", 0, "FILE", VERB_SUBMIT, "read jobs from FILE, one JSON object a line; - is standard input" },
         { OPTION_KEY, "key", 0, "KEY", VERB_SUBMIT, "submit at most once under this key" },
         { OPTION_NAME, "name", 'n', "TEXT", JOB, "name of the job, for people" },
@@ -35,6 +35,8 @@ const OptionDefinition option_definitions[] = {
         { OPTION_AFFINITY, "affinity", 0, "CPUS", JOB, "CPUs to run on: 0,2-3" },
         { OPTION_AS, "as", 0, "USER", JOB, "run as this user (root only)" },
 
+        { OPTION_PROGRESS, "progress", 0, NULL, VERB_RUN, "print what an entry says of its progress, even when standard error is no terminal" },
+
         { OPTION_STATE, "state", 's', "STATES", VERB_LIST, "only jobs in these states: queued,running" },
         { OPTION_QUEUE, "queue", 'Q', "NAME", VERB_LIST, "only jobs of this queue" },
         { OPTION_NAME, "name", 'n', "TEXT", VERB_LIST, "only jobs of this name" },
@@ -50,6 +52,14 @@ const OptionDefinition option_definitions[] = {
         { OPTION_SIGNAL, "signal", 's', "SIGNAL", VERB_KILL, "name or number; TERM unless given" },
 
         { OPTION_FINISHED, "finished", 0, NULL, VERB_FORGET, "all of one's own finished jobs" },
+
+        { OPTION_MODULE, "module", 0, "MODULE", VERB_SERVERS, "start: preload this module, a name or a path; may be repeated" },
+        { OPTION_ARGUMENTS, "arguments", 0, "JSON", VERB_SERVERS, "start: an object that the forkserver gets" },
+        { OPTION_ENV, "env", 'E', "NAME[=VALUE]", VERB_SERVERS, "start: set a variable, or pass the present one on; may be repeated" },
+        { OPTION_SPARE, "spare", 0, "N", VERB_SERVERS, "start, scale: how many workers are kept forked ahead of need" },
+        { OPTION_PRELOAD_TIMEOUT, "preload-timeout", 0, "SPAN", VERB_SERVERS, "start: give up when it is not ready by then" },
+        { OPTION_HUGE_PAGES, "huge-pages", 0, NULL, VERB_SERVERS, "start: preload into huge pages, so that large forkservers fork faster" },
+        { OPTION_KILL, "kill", 0, NULL, VERB_SERVERS, "stop: end the jobs that run, too" },
 
         { OPTION_NO_WAIT, "no-wait", 0, NULL, VERB_DRAIN, "do not wait until nothing runs any more" },
 

@@ -223,11 +223,10 @@ static int parse_short(Parser *p, const char *word) {
         return 0;
 }
 
-/* Are the arguments those of an entry, and not a command with options of its own? */
+/* Are the arguments those of an entry, and not a command with options of its own? Every start
+ * method has entries; a command behind --method=spawn needs "--". */
 static bool names_an_entry(const Options *o) {
-        const char *method = options_get(o, OPTION_METHOD);
-
-        return options_has(o, OPTION_SERVER) || (method && !streq(method, "spawn"));
+        return options_has(o, OPTION_SERVER) || options_has(o, OPTION_METHOD);
 }
 
 static int parse_word(Parser *p, char *word) {
@@ -258,9 +257,10 @@ static int parse_all(Parser *p) {
 
                 if (p->only_arguments || word[0] != '-' || word[1] == '\0')
                         r = parse_word(p, word);
-                else if (streq(word, "--"))
-                        p->only_arguments = true;
-                else if (word[1] == '-')
+                else if (streq(word, "--")) {
+                        p->only_arguments = p->options.dashes = true;
+                        p->options.n_before = p->options.n_arguments;
+                } else if (word[1] == '-')
                         r = parse_long(p, word);
                 else
                         r = parse_short(p, word);
@@ -281,6 +281,8 @@ int options_parse(Options *ret, const Verb **ret_verb, int argc, char **argv, ch
                 *ret_verb = p.verb;
                 return r;
         }
+        if (!p.options.dashes)
+                p.options.n_before = p.options.n_arguments;
         *ret = p.options;
         *ret_verb = p.verb;
         return 0;

@@ -50,6 +50,13 @@ typedef enum OptionId {
         OPTION_ONLY_STDERR,
         OPTION_FINISHED,
         OPTION_NO_WAIT,
+        OPTION_PROGRESS,
+        OPTION_MODULE,
+        OPTION_ARGUMENTS,
+        OPTION_SPARE,
+        OPTION_PRELOAD_TIMEOUT,
+        OPTION_HUGE_PAGES,
+        OPTION_KILL,
         _OPTION_MAX,
 } OptionId;
 
@@ -66,11 +73,12 @@ enum {
         VERB_PAUSE = 1 << 8,
         VERB_RESUME = 1 << 9,
         VERB_FORGET = 1 << 10,
-        VERB_STATUS = 1 << 11,
-        VERB_RELOAD = 1 << 12,
-        VERB_DRAIN = 1 << 13,
-        VERB_ANY = (1 << 14) - 1,
-        VERB_NONE = 1 << 14, /* before a verb */
+        VERB_SERVERS = 1 << 11,
+        VERB_STATUS = 1 << 12,
+        VERB_RELOAD = 1 << 13,
+        VERB_DRAIN = 1 << 14,
+        VERB_ANY = (1 << 15) - 1,
+        VERB_NONE = 1 << 15, /* before a verb */
 };
 
 typedef struct OptionDefinition {
@@ -96,6 +104,8 @@ typedef struct Options {
         size_t n_values;
         char **arguments; /* positional ones */
         size_t n_arguments;
+        bool dashes;     /* a "--" stood among them … */
+        size_t n_before; /* … behind so many; without one, all of them */
 } Options;
 
 typedef struct Verb Verb;

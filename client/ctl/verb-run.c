@@ -5,7 +5,9 @@
  * is ours. It lives with the first connection: when forkctl dies, so does the job. Lives in
  * forkctl. */
 
+#include "display.h"
 #include "job-form.h"
+#include "table.h"
 #include "verb.h"
 
 #include <inttypes.h>
@@ -17,10 +19,12 @@ static const int forwarded[] = { SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1, SIGU
 
 typedef struct RunVerb {
         Ctl *ctl;
-        Forkd *control; /* the second connection, made when it is needed */
-        int signals;    /* signalfd */
-        uint64_t id;    /* 0: not known yet */
-        uint64_t early; /* bit n: signal n came before the id */
+        Forkd *control;           /* the second connection, made when it is needed */
+        int signals;              /* signalfd */
+        uint64_t id;              /* 0: not known yet */
+        uint64_t early;           /* bit n: signal n came before the id */
+        bool progress_overwrites; /* standard error is a terminal: one line for all of it */
+        size_t progress_width;    /* columns that the last one has taken */
         bool done;
         int outcome;
         json_t *certificate;
@@ -114,9 +118,46 @@ static void on_state(Forkd *f _unused_, uint64_t id, const char *state _unused_,
         v->id = id;
 }
 
+/* In front of anything else that we print: the line of the progress goes. */
+static void clear_progress(RunVerb *v) {
+        if (v->progress_width > 0)
+                fprintf(stderr, "\r%*s\r", (int)v->progress_width, "");
+        v->progress_width = 0;
+}
+
+static void on_progress(Forkd *f _unused_, uint64_t id _unused_, json_t *progress, void *userdata) {
+        RunVerb *v = userdata;
+        _cleanup_(freep) char *text = progress_text(progress), *safe = NULL;
+        size_t columns, width, bytes;
+
+        safe = text ? display_escape(text) : NULL;
+        if (!safe)
+                return;
+        if (!v->progress_overwrites) {
+                fprintf(stderr, "%s\n", safe);
+                return;
+        }
+        /* in the last column a terminal would begin the next line */
+        columns = table_terminal_width(STDERR_FILENO);
+        bytes = display_fit(safe, columns > 1 ? columns - 1 : 1, &width);
+        fprintf(stderr, "\r%.*s%*s", (int)bytes, safe,
+                (int)(v->progress_width > width ? v->progress_width - width : 0), "");
+        v->progress_width = width;
+}
+
+static void want_progress(RunVerb *v, ForkdRun *run) {
+        const bool terminal = isatty(STDERR_FILENO);
+
+        if (!options_has(&v->ctl->options, OPTION_PROGRESS) && (!terminal || v->ctl->quiet))
+                return;
+        v->progress_overwrites = terminal;
+        run->on_progress = on_progress;
+}
+
 static void on_end(Forkd *f _unused_, int outcome, json_t *certificate, void *userdata) {
         RunVerb *v = userdata;
 
+        clear_progress(v);
         v->done = true;
         v->outcome = outcome;
         v->certificate = json_incref(certificate);
@@ -170,13 +211,13 @@ static int report(RunVerb *v) {
         int status;
 
         if (!v->certificate)
-                return ctl_fault(ctl->forkd, v->outcome);
+                return job_fault(ctl, ctl->forkd, v->outcome);
 
         status = certificate_status(v->certificate);
         result = json_string_value(json_object_get(v->certificate, "result")) ?: "";
         if (ctl->json)
                 ctl_print_json(ctl, v->certificate);
-        else if (value)
+        else if (json_object_size(value) > 0)
                 ctl_print_json(ctl, value);
         /* an exit status speaks for itself, as it would without us */
         if (!streq(result, "success") && !streq(result, "exit"))
@@ -203,6 +244,7 @@ int verb_run(Ctl *ctl) {
                 r = v.signals < 0 ? ctl_errno(v.signals, "cannot receive signals") : 0;
         }
         if (r == 0) {
+                want_progress(&v, &run);
                 r = forkd_run_start(ctl->forkd, &run);
                 r = r < 0 ? ctl_fault(ctl->forkd, r) : 0;
         }

@@ -2,51 +2,11 @@
 
 /* `forkctl show`: all that is known of one job, its sentence first. Lives in forkctl. */
 
+#include "fields.h"
 #include "format.h"
 #include "verb.h"
 
 #include <inttypes.h>
-
-static const char *text(const json_t *object, const char *name) {
-        return json_string_value(json_object_get(object, name));
-}
-
-static void print_field(const char *name, const char *value) {
-        if (!value || value[0] == '\0')
-                return;
-        printf("%s:%*s", name, (int)(14 - strlen(name) > 0 ? 14 - strlen(name) : 1), "");
-        ctl_print_escaped(stdout, value);
-        putchar('\n');
-}
-
-static void print_text(const char *name, const json_t *object, const char *field) {
-        print_field(name, text(object, field));
-}
-
-static void print_json(const char *name, const json_t *object, const char *field) {
-        const json_t *v = json_object_get(object, field);
-        _cleanup_(freep) char *s = NULL;
-
-        if (!v || json_is_null(v))
-                return;
-        if (json_is_string(v)) {
-                print_field(name, json_string_value(v));
-                return;
-        }
-        s = json_dumps(v, JSON_ENCODE_ANY);
-        print_field(name, s);
-}
-
-typedef const char *(*Formatter)(char buffer[static FORMAT_MAX], uint64_t value);
-
-static void print_figure(const char *name, const json_t *object, const char *field,
-                         Formatter format) {
-        const json_t *v = json_object_get(object, field);
-        char buffer[FORMAT_MAX];
-
-        if (json_is_number(v))
-                print_field(name, format(buffer, (uint64_t)json_number_value(v)));
-}
 
 static void print_output(const char *name, const json_t *certificate, const char *bytes,
                          const char *lost) {
@@ -62,12 +22,12 @@ static void print_output(const char *name, const json_t *certificate, const char
                          format_bytes(second, given_up));
         else
                 snprintf(line, sizeof(line), "%s", first);
-        print_field(name, line);
+        field_print(name, line);
 }
 
 static void print_head(const json_t *status) {
         const json_t *certificate = json_object_get(status, "certificate");
-        const char *state = text(status, "state") ?: "?", *head;
+        const char *state = field_text(status, "state") ?: "?", *head;
         char since[FORMAT_MAX], line[2 * FORMAT_MAX];
         uint64_t now = now_usec(CLOCK_REALTIME), t;
 
@@ -89,44 +49,50 @@ static void print_head(const json_t *status) {
 static void print_job(const json_t *status, const json_t *job) {
         _cleanup_(freep) char *work = job_work_text(status);
         const json_t *environment = json_object_get(job, "environment");
-        char line[64];
+        const json_t *certificate = json_object_get(status, "certificate"),
+                     *whose = field_text(certificate, "server") ? certificate : status;
+        char line[64], server[SERVER_TEXT_MAX];
 
-        print_field(json_object_get(status, "command") ? "command" : "entry", work);
-        print_json("arguments", job, "arguments");
-        print_text("name", status, "name");
-        print_text("state", status, "state");
-        print_text("queue", status, "queue");
-        print_json("priority", job, "priority");
-        print_text("method", status, "startMethod");
-        print_field("kept", json_is_true(json_object_get(status, "attached"))
+        if (json_array_size(json_object_get(status, "command")) > 0)
+                field_print("command", work);
+        field_print_text("entry", status, "entry");
+        field_print("server", server_text(server, whose, "server"));
+        field_print_json("arguments", job, "arguments");
+        field_print_text("name", status, "name");
+        field_print_text("state", status, "state");
+        field_print_text("queue", status, "queue");
+        field_print_json("priority", job, "priority");
+        field_print_text("method", status, "startMethod");
+        field_print("kept", json_is_true(json_object_get(status, "attached"))
                                     ? "no, it is attached to its client"
                                     : NULL);
-        print_json("uid", status, "uid");
-        print_json("pid", status, "pid");
-        print_json("attempt", status, "attempt");
-        print_text("key", status, "key");
-        print_json("after", job, "after");
-        print_text("directory", job, "directory");
+        field_print_json("uid", status, "uid");
+        field_print_json("pid", status, "pid");
+        field_print_json("attempt", status, "attempt");
+        field_print_memory("memory", status);
+        field_print_text("key", status, "key");
+        field_print_json("after", job, "after");
+        field_print_text("directory", job, "directory");
         if (json_object_size(environment) > 0) {
                 snprintf(line, sizeof(line), "%zu variable%s (--json shows them)",
                          json_object_size(environment),
                          json_object_size(environment) == 1 ? "" : "s");
-                print_field("environment", line);
+                field_print("environment", line);
         }
-        print_json("stdin", job, "stdin");
-        print_json("stdout", job, "stdout");
-        print_json("stderr", job, "stderr");
-        print_json("limits", job, "limits");
-        print_json("nice", job, "nice");
-        print_json("affinity", job, "affinity");
-        print_json("retries", job, "retries");
-        print_figure("timeout", job, "timeoutUSec", format_span);
-        print_figure("queue timeout", job, "queueTimeoutUSec", format_span);
-        print_figure("grace", job, "graceUSec", format_span);
-        print_figure("start at", job, "startAtUSec", format_time);
-        print_figure("queued", status, "queuedAtUSec", format_time);
-        print_figure("started", status, "startedAtUSec", format_time);
-        print_figure("finished", status, "finishedAtUSec", format_time);
+        field_print_json("stdin", job, "stdin");
+        field_print_json("stdout", job, "stdout");
+        field_print_json("stderr", job, "stderr");
+        field_print_json("limits", job, "limits");
+        field_print_json("nice", job, "nice");
+        field_print_json("affinity", job, "affinity");
+        field_print_json("retries", job, "retries");
+        field_print_figure("timeout", job, "timeoutUSec", format_span);
+        field_print_figure("queue timeout", job, "queueTimeoutUSec", format_span);
+        field_print_figure("grace", job, "graceUSec", format_span);
+        field_print_figure("start at", job, "startAtUSec", format_time);
+        field_print_figure("queued", status, "queuedAtUSec", format_time);
+        field_print_figure("started", status, "startedAtUSec", format_time);
+        field_print_figure("finished", status, "finishedAtUSec", format_time);
 }
 
 static void print_tail(const char *tail) {
@@ -146,36 +112,36 @@ static void print_certificate(const json_t *c) {
         const json_t *error = json_object_get(c, "errno");
         char line[160], name[FORMAT_MAX];
 
-        print_text("result", c, "result");
-        print_json("exit status", c, "status");
+        field_print_text("result", c, "result");
+        field_print_json("exit status", c, "status");
         if (json_integer_value(json_object_get(c, "signal")) > 0)
-                print_field("signal", format_signal(name, (int)json_integer_value(
+                field_print("signal", format_signal(name, (int)json_integer_value(
                                                                   json_object_get(c, "signal"))));
-        if (text(c, "stage")) {
-                snprintf(line, sizeof(line), "%s: %s", text(c, "stage"),
+        if (field_text(c, "stage")) {
+                snprintf(line, sizeof(line), "%s: %s", field_text(c, "stage"),
                          error ? strerror((int)json_integer_value(error)) : "?");
-                print_field("failed at", line);
+                field_print("failed at", line);
         }
-        print_text("error", c, "code");
-        print_text("text", c, "text");
+        field_print_text("error", c, "code");
+        field_print_text("text", c, "text");
         if (json_object_get(c, "cancelledByUid")) {
                 snprintf(line, sizeof(line),
                          "uid %" JSON_INTEGER_FORMAT ", pid %" JSON_INTEGER_FORMAT,
                          json_integer_value(json_object_get(c, "cancelledByUid")),
                          json_integer_value(json_object_get(c, "cancelledByPid")));
-                print_field("cancelled by", line);
+                field_print("cancelled by", line);
         }
-        print_figure("waited", c, "queueUSec", format_span);
-        print_figure("ran", c, "runUSec", format_span);
-        print_figure("CPU, user", c, "userUSec", format_span);
-        print_figure("CPU, system", c, "systemUSec", format_span);
-        print_figure("memory peak", c, "memoryPeak", format_bytes);
+        field_print_figure("waited", c, "queueUSec", format_span);
+        field_print_figure("ran", c, "runUSec", format_span);
+        field_print_figure("CPU, user", c, "userUSec", format_span);
+        field_print_figure("CPU, system", c, "systemUSec", format_span);
+        field_print_figure("memory peak", c, "memoryPeak", format_bytes);
         print_output("wrote", c, "stdoutBytes", "stdoutLost");
         print_output("wrote, stderr", c, "stderrBytes", "stderrLost");
-        print_json("left behind", c, "leftBehind");
-        print_json("value", c, "value");
-        if (text(c, "stderrTail") && text(c, "stderrTail")[0] != '\0')
-                print_tail(text(c, "stderrTail"));
+        field_print_json("left behind", c, "leftBehind");
+        field_print_json("value", c, "value");
+        if (field_text(c, "stderrTail") && field_text(c, "stderrTail")[0] != '\0')
+                print_tail(field_text(c, "stderrTail"));
 }
 
 int verb_show(Ctl *ctl) {

@@ -157,7 +157,7 @@ int verb_submit(Ctl *ctl) {
         r = forkd_submit_one(ctl->forkd, job, &id);
         json_decref(job);
         if (r != 0)
-                return ctl_fault(ctl->forkd, r);
+                return job_fault(ctl, ctl->forkd, r);
 
         if (ctl->json) {
                 out = json_pack("{s:[I]}", "ids", (json_int_t)id);

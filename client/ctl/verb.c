@@ -4,9 +4,10 @@
 
 #include "verb.h"
 
-#define FORMS                                                                                                 \
-        "[--] COMMAND [ARGUMENT…]\n--server=NAME ENTRY [JSON | KEY=TEXT… | KEY:=JSON…]\n--method=fork " \
-        "ENTRY [JSON | KEY=TEXT… | KEY:=JSON…]"
+#define FORMS                                                                                      \
+        "[--] COMMAND [ARGUMENT…]\n"                                                             \
+        "--server=NAME [ENTRY] [JSON | KEY=TEXT… | KEY:=JSON…] [-- WORD…]\n"                 \
+        "--method=fork|spawn ENTRY [JSON | KEY=TEXT… | KEY:=JSON…] [-- WORD…]"
 
 const Verb verbs[] = {
         {
@@ -19,7 +20,7 @@ const Verb verbs[] = {
                         "`forkctl logs`). Environment and directory are the present ones. Jobs of a file "
                         "are taken as they stand; options fill in what a line leaves out.",
                 .example = "forkctl submit --timeout=10min --name=nightly -- make -C /src check\n"
-                           "forkctl submit --method=fork check path=/etc/motd",
+                           "forkctl submit --server=spell check path=/etc/motd",
                 .command = true,
                 .max = SIZE_MAX,
                 .function = verb_submit,
@@ -32,9 +33,12 @@ const Verb verbs[] = {
                 .details =
                         "Standard input, output and error are the job's. INT TERM QUIT HUP USR1 USR2 "
                         "and WINCH are passed on, TSTP pauses the job. The exit status is the job's "
-                        "own. The value of an entry is printed as JSON.",
+                        "own. The value of an entry is printed as JSON, what it says of its progress "
+                        "on standard error. Words behind -- are \"argv\" of an entry's arguments; "
+                        "with --server and no entry they go to the entry main.",
                 .example = "forkctl run -- sort /usr/share/dict/words\n"
-                           "forkctl run --method=fork factorial n:=20",
+                           "forkctl run --server=spell check text='a sentense'\n"
+                           "forkctl run --method=spawn --server=spell check path=/etc/motd",
                 .command = true,
                 .max = SIZE_MAX,
                 .function = verb_run,
@@ -129,6 +133,24 @@ const Verb verbs[] = {
                 .example = "forkctl forget --finished",
                 .max = SIZE_MAX,
                 .function = verb_forget,
+        },
+        {
+                .id = VERB_SERVERS,
+                .name = "servers",
+                .synopsis = "[list]\n"
+                            "start NAME [--module=MODULE… | -- COMMAND [ARGUMENT…]]\n"
+                            "stop | reload | show NAME\n"
+                            "scale NAME --spare=N",
+                .summary = "list, start, stop and look at forkservers",
+                .details =
+                        "A forkserver has preloaded modules, or is a program in any language that "
+                        "speaks forkd-server(7); each of its jobs is a fork of it. It runs as whoever "
+                        "starts it. Without --module and COMMAND, one that is configured is started.",
+                .example = "forkctl servers start spell --module=spell\n"
+                           "forkctl run --server=spell check text='a sentense'\n"
+                           "forkctl servers show spell",
+                .max = SIZE_MAX,
+                .function = verb_servers,
         },
         {
                 .id = VERB_STATUS,

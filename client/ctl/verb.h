@@ -53,6 +53,7 @@ int verb_cancel(Ctl *ctl);
 int verb_pause(Ctl *ctl);
 int verb_resume(Ctl *ctl);
 int verb_forget(Ctl *ctl);
+int verb_servers(Ctl *ctl);
 int verb_status(Ctl *ctl);
 int verb_reload(Ctl *ctl);
 int verb_drain(Ctl *ctl);
@@ -84,11 +85,21 @@ int certificate_status(const json_t *certificate);
 /* A few words for a table: its sentence. */
 const char *certificate_sentence(const json_t *certificate);
 
+#define SERVER_TEXT_MAX 128
+
 /* What a job does, in one line, from its status: its command, or its entry. To be freed; NULL when
  * out of memory. */
 char *job_work_text(const json_t *status);
 
+/* "spell#2"; "spell" without a generation. NULL when there is no server. */
+const char *server_text(char buffer[static SERVER_TEXT_MAX], const json_t *object,
+                        const char *field);
+/* What an entry says of its progress, in one line. To be freed; NULL when out of memory. */
+char *progress_text(const json_t *progress);
+
 /* job-form.c: the job that options and arguments describe. 0 or an exit status. */
 int job_from_options(const Ctl *ctl, json_t **ret);
+/* job-work.c: what the daemon has answered to it, with what would have worked if forkctl knows. */
+int job_fault(const Ctl *ctl, const Forkd *f, int r);
 /* Puts what options say into a job that comes from a file, where it says nothing itself. */
 int job_complete_from_options(const Ctl *ctl, json_t *job);

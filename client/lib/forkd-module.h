@@ -54,8 +54,11 @@ int forkd_call_fail(ForkdCall *call, const char *code, const char *format, ...)
 int forkd_call_progress(ForkdCall *call, json_t *value);
 /* True once the caller has cancelled or the deadline has passed. Cheap enough for an inner loop. */
 bool forkd_call_cancelled(ForkdCall *call);
-/* In preload: this descriptor stays open in workers. */
+/* In preload, or in a program before forkd_serve(): this descriptor stays open in workers. */
 void forkd_module_keep_fd(int fd);
+/* The object that Arguments= of the forkserver, or servers.Start, has given; {} without. Borrowed,
+ * and the same in preload and in workers. */
+const json_t *forkd_module_arguments(void);
 
 #ifdef __cplusplus
 }

@@ -235,6 +235,22 @@ int forkd_open_output(Forkd *f, uint64_t id, const char *stream, int *ret_fd, ui
  */
 int forkd_forget(Forkd *f, const uint64_t *ids, size_t n_ids, uint64_t *ret_forgotten);
 
+/* ---- named forkservers. What a reply has is described in forkd-protocol(7). Those that start, stop
+ * and reload wait as long as it takes. */
+
+/* *ret_servers: an array. */
+int forkd_servers_list(Forkd *f, json_t **ret_servers);
+/* *ret_reply: {server, generations, workers, output}. */
+int forkd_servers_show(Forkd *f, const char *name, json_t **ret_reply);
+/* parameters: those of Start, with name. Waits until it is ready. ret_server may be NULL, here and
+ * below. */
+int forkd_servers_start(Forkd *f, json_t *parameters, json_t **ret_server);
+/* Waits until its last process has ended; kill: ends its jobs, too. */
+int forkd_servers_stop(Forkd *f, const char *name, bool kill);
+/* Waits until the next generation serves. */
+int forkd_servers_reload(Forkd *f, const char *name, json_t **ret_server);
+int forkd_servers_scale(Forkd *f, const char *name, unsigned spare, json_t **ret_server);
+
 /* ---- the daemon */
 
 int forkd_status(Forkd *f, json_t **ret_status);

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#define KILLED_USEC  (500 * USEC_PER_MSEC)
 #define TIDY_AT_ONCE 16 /* removals in one call of cgroup_base_tidy() */
 #define NAMES_TRIED  64
 #define READY_MAX    64 /* kept for another attempt */
@@ -156,6 +157,13 @@ int cgroup_pids(const Cgroup *c, pid_t *pids, size_t max) {
         return cgroup_tree_pids(c->fd, pids, max);
 }
 
+int cgroup_attach(const Cgroup *c, pid_t pid) {
+        char text[16];
+
+        snprintf(text, sizeof(text), "%d", (int)pid);
+        return cgroup_write(c->fd, "cgroup.procs", text);
+}
+
 int cgroup_kill(Cgroup *c) {
         c->spent = true;
         return cgroup_write(c->fd, "cgroup.kill", "1");
@@ -282,9 +290,19 @@ const char *cgroup_base_path(const CgroupBase *base) {
         return base->path;
 }
 
+/* Those that were killed are empty in a moment; what cannot die stays. */
+static void base_wait_killed(const CgroupBase *base) {
+        uint64_t deadline = now_usec(CLOCK_MONOTONIC) + KILLED_USEC;
+
+        for (const Cgroup *c = base->used; c; c = c->next)
+                while (c->spent && cgroup_populated(c) > 0 && now_usec(CLOCK_MONOTONIC) < deadline)
+                        usleep(1000);
+}
+
 CgroupBase *cgroup_base_free(CgroupBase *base) {
         if (!base)
                 return NULL;
+        base_wait_killed(base);
         for (Cgroup *c = base->ready, *next; c; c = next) {
                 next = c->next;
                 cgroup_remove(c);

@@ -42,6 +42,7 @@ int cgroup_populated(const Cgroup *c);
 int cgroup_pids(const Cgroup *c, pid_t *pids, size_t max);
 /* Whether pid is in it or below; true of zombies too. */
 bool cgroup_contains(const Cgroup *c, pid_t pid);
+int cgroup_attach(const Cgroup *c, pid_t pid);  /* moves a process there */
 int cgroup_kill(Cgroup *c);                     /* SIGKILL to all, cgroups below included */
 int cgroup_signal(const Cgroup *c, int signal); /* to each, by pidfd, checked to be still in it */
 int cgroup_freeze(Cgroup *c, bool freeze);

@@ -48,11 +48,14 @@ static int packet_receive_raw(int fd, Packet *packet) {
                             .msg_iovlen = 1,
                             .msg_control = &control,
                             .msg_controllen = sizeof(control) };
+        bool reset = false;
         ssize_t n;
 
+        /* Who ends without having read all resets the connection. That is said before what it has
+         * sent, and once: its last words are still there. */
         do
                 n = recvmsg(fd, &m, MSG_CMSG_CLOEXEC);
-        while (n < 0 && errno == EINTR);
+        while (n < 0 && (errno == EINTR || (errno == ECONNRESET && !reset && (reset = true))));
         if (n < 0) {
                 if (errno == EAGAIN)
                         return PACKET_E_AGAIN;
@@ -107,7 +110,7 @@ static int packet_parse(Packet *packet) {
 }
 
 /* Replaces the text {"memfd": true} by the content of the last descriptor. */
-static int packet_load_memfd(Packet *packet) {
+static int packet_load_memfd(Packet *packet, size_t max) {
         _cleanup_(close_fdp) int fd = -1;
         _cleanup_(freep) char *text = NULL;
         struct stat st;
@@ -120,7 +123,7 @@ static int packet_load_memfd(Packet *packet) {
         seals = fcntl(fd, F_GET_SEALS);
         if (seals < 0 || (seals & SEALS) != SEALS || fstat(fd, &st) < 0)
                 return PACKET_E_INVALID;
-        if (st.st_size <= 0 || (uint64_t)st.st_size > PACKET_MAX)
+        if (st.st_size <= 0 || (uint64_t)st.st_size > max)
                 return PACKET_E_INVALID;
 
         text = malloc((size_t)st.st_size + 1);
@@ -160,7 +163,7 @@ static int packet_read_envelope(Packet *packet) {
         return 0;
 }
 
-int packet_receive(int fd, Packet *ret) {
+int packet_receive_bounded(int fd, size_t max, Packet *ret) {
         _cleanup_(packet_done) Packet packet = PACKET_NULL;
         int r;
 
@@ -171,7 +174,7 @@ int packet_receive(int fd, Packet *ret) {
         if (r != 0)
                 return r;
         if (json_is_true(json_object_get(packet.object, "memfd"))) {
-                r = packet_load_memfd(&packet);
+                r = packet_load_memfd(&packet, max);
                 if (r != 0)
                         return r;
         }
@@ -182,6 +185,10 @@ int packet_receive(int fd, Packet *ret) {
         *ret = packet;
         packet = PACKET_NULL;
         return 0;
+}
+
+int packet_receive(int fd, Packet *ret) {
+        return packet_receive_bounded(fd, PACKET_MAX, ret);
 }
 
 int packet_fd(const Packet *packet, const json_t *index) {

@@ -38,6 +38,9 @@ typedef struct Packet {
 
 /* Nonblocking sockets only get E_AGAIN. Returns 0, PACKET_E_* or -errno. */
 int packet_receive(int fd, Packet *ret);
+/* The same; an object above max (PACKET_INLINE_MAX … PACKET_MAX) is PACKET_E_INVALID, too: parsing
+ * takes many times its size. */
+int packet_receive_bounded(int fd, size_t max, Packet *ret);
 void packet_done(Packet *packet);
 /* The descriptor at parameters[name], taken out of the packet; -ENOENT when the member is absent or
  * null, -EBADF when it is no valid index. */

@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* What the worker of an entry answers; see "The channel of a worker" in forkd-server(7). */
+/* The channel of the worker of an entry; see "The channel of a worker" in forkd-server(7). */
 
 #include "attempt.h"
 
-/* Opens the channel and puts the Call into it. *ret_worker_end is the caller's. */
-int answer_open(Attempt *a, const Job *job, int *ret_worker_end);
+enum {
+        ANSWER_E_GONE = 1, /* there is no worker at the other end any more */
+};
+
+/* Opens the channel. *ret_worker_end is the caller's. */
+int answer_open(Attempt *a, int *ret_worker_end);
+/* Puts Adopt (server NULL: not for a one-shot host) and the Call into it, which may be before there
+ * is a worker. 0, ANSWER_E_GONE or -errno. */
+int answer_send(Attempt *a, const Job *job, const Server *server);
 /* Takes at most max packets: the first answer is kept in the attempt, progress is passed on. */
 void answer_read(Attempt *a, unsigned max);

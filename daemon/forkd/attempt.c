@@ -1,64 +1,41 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Attempts: owned by their job while it runs, then by themselves until everything of theirs is
- * gone; in forkd. Here is their life: ordered, running, told to end, ended, acknowledged. What an
- * entry answers is in answer.c, what becomes of them when their forkserver dies in orphan.c, what a
- * leader leaves behind in left-behind.c. */
+/* Attempts: those of jobs are owned by their job while it runs, spares and hosts by the list of
+ * their forkserver, then all by themselves until everything of theirs is gone; in forkd. Here is
+ * their life: running, told to end, ended, acknowledged. How they begin is in start.c, what an entry
+ * answers in answer.c, what becomes of them when their forkserver dies in orphan.c, what a leader
+ * leaves behind in left-behind.c, what is peculiar to spares and to hosts in spare.c and host.c. */
 
 #include "attempt-private.h"
 
 #include "answer.h"
 #include "daemon.h"
+#include "host.h"
 #include "left-behind.h"
 #include "log.h"
-#include "order.h"
 #include "process-id.h"
+#include "spare.h"
+#include "text.h"
+#include "trust.h"
 
 #include <inttypes.h>
 #include <limits.h>
 #include <signal.h>
-#include <sys/eventfd.h>
 #include <sys/wait.h>
 
-#define DESCRIPTORS_SPARE 32 /* for what forkservers, the keeper and clients send us */
-#define STUCK_USEC        (10 * USEC_PER_SEC) /* SIGKILLed and still there: said so, and tried again */
+#define FAILURE_STAGE_MAX 64 /* bytes; what is more is cut */
+#define FAILURE_TEXT_MAX 1024
+#define SETUP_STATUS 127 /* of a worker after its Failed */
+#define STUCK_USEC (10 * USEC_PER_SEC) /* SIGKILLed and still there: said so, and tried again */
 
-static void attempt_attach(Attempt *a, Job *job);
-
-/* ---- the start */
-
-static int attempt_new(Attempt **ret, Job *job) {
-        Daemon *d = job->daemon;
-        Attempt *a = calloc(1, sizeof(*a));
-
-        if (!a)
-                return -ENOMEM;
-        a->daemon = d;
-        a->job_id = job->id;
-        a->number = job->attempt + 1;
-        a->pidfd = a->channel = a->slot = -1;
-        a->ordered_at = now_usec(CLOCK_MONOTONIC);
-        a->token = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
-        d->n_attempts++;
-        /* numbers are given lowest first: a high one says that few are left, and reports with
-         * descriptors would be lost */
-        if (a->token < 0 || a->token >= d->descriptors_max - DESCRIPTORS_SPARE) {
-                int r = a->token < 0 ? -errno : -EMFILE;
-
-                attempt_free(a);
-                return r;
-        }
-        if (d->cgroups) {
-                int r = cgroup_new(d->cgroups, &a->cgroup);
-
-                if (r < 0) {
-                        attempt_free(a);
-                        return r;
-                }
-        }
-
-        *ret = a;
-        return 0;
+const char *attempt_text(const Attempt *a, char buffer[static 96]) {
+        if (a->job_id > 0)
+                snprintf(buffer, 96, "job %" PRIu64, a->job_id);
+        else if (a->kind == ATTEMPT_HOST)
+                snprintf(buffer, 96, "forkserver %s", a->host ? server_label(a->host) : "");
+        else
+                snprintf(buffer, 96, "a spare of %s", a->server ? server_label(a->server) : "one that is gone");
+        return buffer;
 }
 
 Attempt *attempt_free(Attempt *a) {
@@ -80,18 +57,24 @@ Attempt *attempt_free(Attempt *a) {
                  */
                 if (a->phase != ATTEMPT_ENDED)
                         cgroup_spend(a->cgroup);
+                /* nobody else ends one that has no job */
+                if (a->phase != ATTEMPT_ENDED && a->kind != ATTEMPT_JOB)
+                        (void)cgroup_kill(a->cgroup);
                 cgroup_release(a->cgroup);
                 daemon_want_tidy(a->daemon);
         }
-        a->daemon->n_attempts--;
+        if (a->kind == ATTEMPT_JOB)
+                a->daemon->n_attempts--;
         free(a->value);
         free(a->raised_code);
         free(a->raised_text);
+        free(a->failure.stage);
+        free(a->failure.text);
         free(a);
         return NULL;
 }
 
-static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
+int on_attempt_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
         Attempt *a = userdata;
 
         (void)source;
@@ -106,7 +89,7 @@ static uint64_t deadline_after(uint64_t from, uint64_t usec) {
         return usec < USEC_INFINITY - from ? from + usec : USEC_INFINITY - 1;
 }
 
-static int attempt_set_timer(Attempt *a, uint64_t usec, sd_event_time_handler_t handler) {
+int attempt_set_timer(Attempt *a, uint64_t usec, sd_event_time_handler_t handler) {
         int r;
 
         a->timer = sd_event_source_disable_unref(a->timer);
@@ -118,64 +101,6 @@ static int attempt_set_timer(Attempt *a, uint64_t usec, sd_event_time_handler_t 
         if (r >= 0)
                 (void)sd_event_source_set_priority(a->timer, PRIORITY_TIMER);
         return r;
-}
-
-static int open_outputs(Job *job) {
-        static const char *const suffixes[] = { "out", "err" };
-
-        for (int i = 0; i < 2; i++) {
-                StdioKind kind = job->spec->stdio[i + 1].kind;
-                int r;
-
-                if (job->attached || (kind != STDIO_DEFAULT && kind != STDIO_FILE) ||
-                    job->outputs[i].fd >= 0)
-                        continue;
-                r = output_open(&job->outputs[i], state_dir_output_fd(job->daemon->state), job->id,
-                                suffixes[i]);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
-
-int attempt_start(Job *job, Server *server) {
-        _cleanup_(close_fdp) int worker_end = -1;
-        Order order = ORDER_NULL;
-        Attempt *a = NULL;
-        int r;
-
-        r = open_outputs(job);
-        if (r < 0)
-                return r;
-        r = attempt_new(&a, job);
-        if (r < 0)
-                return r;
-        if (job->spec->entry)
-                r = answer_open(a, job, &worker_end);
-        if (r >= 0)
-                r = order_write(&order, job, a, worker_end);
-        if (r >= 0)
-                r = attempt_set_timer(a, job->spec->timeout_usec, on_timeout);
-        if (r >= 0)
-                r = server_send(server, order.text.text, order.text.length, order.fds, order.n_fds);
-        order_done(&order);
-        if (r < 0) {
-                attempt_free(a);
-                return r;
-        }
-
-        attempt_attach(a, job);
-        job->attempt = a->number;
-        job->timer = sd_event_source_disable_unref(job->timer);
-        if (!job->attached)
-                daemon_watch_output(job->daemon);
-        server_add_attempt(server, a);
-        job_set_state(job, JOB_STARTING);
-        if (a->timer) /* made before, as that can fail; the deadline is of what the certificate
-                         calls the start */
-                (void)sd_event_source_set_time(
-                        a->timer, deadline_after(job->started_boot, job->spec->timeout_usec));
-        return 0;
 }
 
 void attempt_detach(Attempt *a) {
@@ -190,7 +115,7 @@ void attempt_detach(Attempt *a) {
         a->job = NULL;
 }
 
-static void attempt_attach(Attempt *a, Job *job) {
+void attempt_attach(Attempt *a, Job *job) {
         a->job = job;
         job->running = a;
         if (!job->attached)
@@ -199,7 +124,7 @@ static void attempt_attach(Attempt *a, Job *job) {
 
 /* ---- it runs */
 
-static void attempt_record(Attempt *a) {
+void attempt_record(Attempt *a) {
         RunningSlot slot = {
                 .job = a->job_id,
                 .attempt = a->number,
@@ -210,7 +135,7 @@ static void attempt_record(Attempt *a) {
         };
 
         if (a->server)
-                snprintf(slot.server, sizeof(slot.server), "%s", server_name(a->server));
+                snprintf(slot.server, sizeof(slot.server), "%s", server_label(a->server));
         a->slot = running_table_put(a->daemon->table, &slot);
         if (a->slot < 0)
                 log_warning("job %" PRIu64
@@ -220,24 +145,49 @@ static void attempt_record(Attempt *a) {
 
 static void attempt_confirm(Attempt *a, pid_t pid) {
         a->pid = pid;
-        close_fdp(&a->token);
+        if (!a->adopted) /* what it says of a former spare is asked at its end */
+                close_fdp(&a->token);
         if (a->job)
                 for (int i = 0; i < 3; i++)
                         close_fdp(&a->job->fds[i]);
 }
 
-void attempt_started(Attempt *a, pid_t pid, uint64_t start_time, int pidfd) {
-        if (a->phase != ATTEMPT_ORDERED || !a->job) {
-                close_fd(pidfd);
-                return;
+/* Its forkserver names a process that is none of its workers: the job is not handed to that, and
+ * nothing is done to it. */
+static void attempt_distrust(Attempt *a, pid_t pid, int outcome) {
+        char text[96];
+        Job *job = a->job;
+
+        if (outcome == TRUST_E_GONE)
+                return; /* its end is told next, or that of its forkserver */
+        if (outcome < 0)
+                log_warning_errno(outcome, "%s: cannot look at its worker with pid %d",
+                                  attempt_text(a, text), pid);
+        else
+                log_warning("%s: pid %d is no worker of its forkserver %s", attempt_text(a, text),
+                            pid, server_label(a->server));
+        a->channel_source = sd_event_source_disable_unref(a->channel_source);
+        close_fdp(&a->channel);
+        if (job && attempt_take_token(a)) {
+                attempt_detach(a);
+                job_finish_unstarted(job, RESULT_SERVER_FAILED,
+                                     "its forkserver names a process that is none of its workers");
         }
+}
 
-        attempt_confirm(a, pid);
-        a->start_time = start_time;
-        a->pidfd = pidfd;
-        a->phase = ATTEMPT_RUNNING;
+/* It may have its job now: 0, or what attempt_distrust() knows. */
+static int attempt_trust(Attempt *a, pid_t pid, uint64_t start_time, int *pidfd) {
+        int r;
+
+        close_fdp(pidfd); /* of whatever that is */
+        r = trust_admit(a, pid, start_time, pidfd);
+        if (r == 0 && a->job && !a->job->stop.wanted)
+                r = answer_send(a, a->job, a->server);
+        return r == ANSWER_E_GONE ? TRUST_E_GONE : r;
+}
+
+static void attempt_begin_job(Attempt *a) {
         attempt_record(a);
-
         if (a->job->stop.wanted) {
                 attempt_stop(a, a->job->spec->grace_usec);
                 return;
@@ -254,6 +204,37 @@ void attempt_started(Attempt *a, pid_t pid, uint64_t start_time, int pidfd) {
         }
 }
 
+void attempt_started(Attempt *a, pid_t pid, uint64_t start_time, int pidfd) {
+        bool abandoned = a->kind == ATTEMPT_JOB && !a->job;
+        int r;
+
+        if (a->phase != ATTEMPT_ORDERED || (abandoned && !a->untrusted)) {
+                close_fd(pidfd); /* it finds no token, and ends by itself */
+                return;
+        }
+        if (a->untrusted) {
+                r = attempt_trust(a, pid, start_time, &pidfd);
+                if (r != 0) {
+                        close_fd(pidfd);
+                        attempt_distrust(a, pid, r);
+                        return;
+                }
+        }
+
+        attempt_confirm(a, pid);
+        a->start_time = start_time;
+        a->pidfd = pidfd;
+        a->phase = ATTEMPT_RUNNING;
+        if (a->job)
+                attempt_begin_job(a);
+        else if (a->kind == ATTEMPT_SPARE)
+                spare_started(a);
+        else if (abandoned || a->pending_signals)
+                attempt_kill(a);
+        if (a->kind == ATTEMPT_HOST && a->host)
+                host_started(a->host, pid, pidfd);
+}
+
 /* ---- signals */
 
 int attempt_signal(Attempt *a, int signal) {
@@ -263,8 +244,14 @@ int attempt_signal(Attempt *a, int signal) {
                 a->pending_signals |= UINT64_C(1) << (signal - 1);
                 return 0;
         }
-        /* by number, as the group's: its leader cannot be reaped before we acknowledge it */
-        return kill(-a->pid, signal) < 0 ? -errno : 0;
+        if (a->untrusted)
+                return a->cgroup ? cgroup_signal(a->cgroup, signal)
+                                 : process_signal(a->pidfd, signal);
+        /* by number, as the group's: its leader cannot be reaped before we acknowledge it; one that
+         * has just been forked may have none yet */
+        if (kill(-a->pid, signal) == 0 || (errno == ESRCH && kill(a->pid, signal) == 0))
+                return 0;
+        return -errno;
 }
 
 int attempt_freeze(Attempt *a, bool freeze) {
@@ -286,18 +273,20 @@ int attempt_freeze(Attempt *a, bool freeze) {
 
 static int on_stuck(sd_event_source *source, uint64_t usec, void *userdata) {
         Attempt *a = userdata;
+        char text[96];
 
         (void)source;
         (void)usec;
         log_warning(
-                "job %" PRIu64
-                ": it was killed and is still there (pid %d, 0: not yet known); its slot stays taken",
-                a->job_id, a->pid);
+                "%s: it was killed and is still there (pid %d, 0: not yet known); its slot stays taken",
+                attempt_text(a, text), a->pid);
         attempt_kill(a);
         return 0;
 }
 
 void attempt_kill(Attempt *a) {
+        char text[96];
+
         if (a->phase == ATTEMPT_ENDED)
                 return;
         if (a->job && a->phase != ATTEMPT_ORDERED && a->job->state != JOB_STOPPING)
@@ -307,14 +296,19 @@ void attempt_kill(Attempt *a) {
                 int r = cgroup_kill(a->cgroup);
 
                 if (r < 0)
-                        log_warning_errno(r, "job %" PRIu64 ": cannot kill its cgroup", a->job_id);
+                        log_warning_errno(r, "%s: cannot kill its cgroup", attempt_text(a, text));
+                /* which a newborn may not have entered yet */
+                if (a->pidfd >= 0)
+                        (void)process_signal(a->pidfd, SIGKILL);
         } else if (a->pid > 0)
-                left_behind_kill_session(a->pid, SIGKILL);
+                left_behind_kill(a);
         else
                 a->pending_signals |= UINT64_C(1) << (SIGKILL - 1);
 
         if (a->phase != ATTEMPT_ORDERED)
                 a->phase = ATTEMPT_KILLED;
+        else if (a->kind == ATTEMPT_HOST)
+                (void)attempt_take_token(a); /* then it does not even begin */
         (void)attempt_set_timer(a, STUCK_USEC, on_stuck);
 }
 
@@ -337,6 +331,9 @@ void attempt_stop(Attempt *a, uint64_t grace_usec) {
 
                 if (attempt_take_token(a)) {
                         attempt_detach(a);
+                        /* end-of-file is what a worker that waits for its job ends at */
+                        a->channel_source = sd_event_source_disable_unref(a->channel_source);
+                        close_fdp(&a->channel);
                         job_finish_unstarted(job, job->stop.result, job->stop.note);
                 }
                 /* Else it has just begun to run: attempt_started() comes back here, or its end
@@ -364,21 +361,32 @@ void attempt_stop(Attempt *a, uint64_t grace_usec) {
 void attempt_order_again(Attempt *a) {
         Job *job = a->job;
 
-        if (a->phase != ATTEMPT_ORDERED || !job || !attempt_take_token(a))
+        if (a->phase != ATTEMPT_ORDERED || (!job && !a->host) || !attempt_take_token(a))
                 return;
+        if (a->host) {
+                host_failed(steal(a->host), "fork", EAGAIN, "its start was held up by another one");
+                return;
+        }
         attempt_detach(a); /* it stays until its forkserver says that it found no token */
         job->attempt--;
         queue_return(job->daemon->queue, job, 0);
 }
 
 void attempt_give_up(Attempt *a) {
-        if (a->phase != ATTEMPT_ORDERED || !a->cgroup || !a->job)
+        if (a->phase != ATTEMPT_ORDERED || !a->cgroup || (!a->job && !a->host))
                 return;
-        job_stop(a->job, RESULT_SETUP_FAILED, NULL, NULL);
+        if (a->job)
+                job_stop(a->job, RESULT_SETUP_FAILED, NULL, NULL);
         attempt_kill(a);
 }
 
 /* ---- the end */
+
+/* It has said itself that it could not begin. */
+static bool worker_failed(const Attempt *a, const AttemptEnd *end) {
+        return a->failure.stage && !a->answered && end->code == CLD_EXITED &&
+               end->status == SETUP_STATUS;
+}
 
 static Result end_result(const Attempt *a, const AttemptEnd *end) {
         const Job *job = a->job;
@@ -388,6 +396,9 @@ static Result end_result(const Attempt *a, const AttemptEnd *end) {
                 return job->stop.result;
         if (entry && a->answered && a->raised_code)
                 return RESULT_ERROR;
+        if (worker_failed(a, end))
+                return streq(a->failure.stage, "preload") ? RESULT_SERVER_FAILED
+                                                          : RESULT_SETUP_FAILED;
 
         switch (end->code) {
         case CLD_EXITED:
@@ -417,6 +428,16 @@ static Certificate *end_certificate(Attempt *a, const AttemptEnd *end, unsigned 
         c->user_usec = end->user_usec;
         c->system_usec = end->system_usec;
         c->left_behind = left_behind;
+        if (worker_failed(a, end) && !job->stop.wanted) {
+                c->ran = false;
+                c->status = -1;
+                c->text = steal(a->failure.text);
+                if (c->result == RESULT_SETUP_FAILED) {
+                        c->stage = steal(a->failure.stage);
+                        c->error = a->failure.error;
+                }
+                return c;
+        }
         if (c->result == RESULT_LOST && end->note)
                 c->text = strdup(end->note);
         else if (job->stop.wanted && job->stop.note)
@@ -437,8 +458,35 @@ static Certificate *end_certificate(Attempt *a, const AttemptEnd *end, unsigned 
         return c;
 }
 
-void attempt_exited(Attempt *a, const AttemptEnd *end) {
+/* A spare that ended before it had taken the job over has not run it. */
+static bool start_again(Attempt *a) {
         Job *job = a->job;
+
+        if (!a->adopted || job->stop.wanted || !attempt_take_token(a))
+                return false;
+        attempt_detach(a);
+        job->attempt--;
+        job->ran = false;
+        job->start_refusals++; /* it gets no spare again */
+        queue_return(job->daemon->queue, job, 0);
+        return true;
+}
+
+/* Whoever it was for gets to know. */
+static void attempt_tell_end(Attempt *a, const AttemptEnd *end, unsigned left_behind) {
+        Job *job = a->job;
+
+        if (a->host)
+                host_ended(steal(a->host), end);
+        else if (job && !start_again(a)) {
+                Certificate *c = end_certificate(a, end, left_behind);
+
+                attempt_detach(a);
+                job_finish(job, c);
+        }
+}
+
+void attempt_exited(Attempt *a, const AttemptEnd *end) {
         bool killed = a->phase == ATTEMPT_KILLED;
         unsigned left;
 
@@ -449,7 +497,10 @@ void attempt_exited(Attempt *a, const AttemptEnd *end) {
         }
 
         answer_read(a, UINT_MAX); /* its answer may stand behind much progress */
-        attempt_confirm(a, end->pid);
+        /* of an untrusted one only what we have seen ourselves */
+        attempt_confirm(a, a->untrusted ? a->pid : end->pid);
+        if (a->kind == ATTEMPT_SPARE)
+                spare_ended(a);
         a->phase = ATTEMPT_ENDED;
         a->timer = sd_event_source_disable_unref(a->timer);
         a->pidfd_source = sd_event_source_disable_unref(a->pidfd_source);
@@ -459,13 +510,7 @@ void attempt_exited(Attempt *a, const AttemptEnd *end) {
         }
 
         left = left_behind_count(a);
-        if (job) {
-                Certificate *c = end_certificate(a, end, killed ? 0 : left);
-
-                attempt_detach(a);
-                job_finish(job, c);
-        }
-
+        attempt_tell_end(a, end, killed ? 0 : left);
         if (left == 0 || left_behind_end(a, killed, attempt_conclude) < 0)
                 attempt_conclude(a);
 }
@@ -499,22 +544,29 @@ static bool fork_again_later(Attempt *a, const char *stage, int error) {
         return true;
 }
 
+static void job_setup_failed(Job *job, Attempt *a, const char *stage, int error,
+                             const char *text) {
+        Certificate *c = job_certificate_new(
+                job, job->stop.wanted ? job->stop.result : RESULT_SETUP_FAILED);
+
+        if (c->result == RESULT_SETUP_FAILED) {
+                c->stage = strndup(stage, (size_t)text_cut(stage, FAILURE_STAGE_MAX));
+                c->error = error;
+                c->text = text ? strndup(text, (size_t)text_cut(text, FAILURE_TEXT_MAX)) : NULL;
+        }
+        attempt_detach(a);
+        job_finish(job, c);
+}
+
 void attempt_failed(Attempt *a, const char *stage, int error, const char *text) {
         Daemon *d = a->daemon;
-        Job *job = a->job;
-        Certificate *c;
 
-        if (job && !fork_again_later(a, stage, error)) {
-                c = job_certificate_new(job,
-                                        job->stop.wanted ? job->stop.result : RESULT_SETUP_FAILED);
-                if (c->result == RESULT_SETUP_FAILED) {
-                        c->stage = strdup(stage);
-                        c->error = error;
-                        c->text = text ? strdup(text) : NULL;
-                }
-                attempt_detach(a);
-                job_finish(job, c);
-        }
+        if (a->kind == ATTEMPT_SPARE)
+                spare_ended(a);
+        else if (a->host)
+                host_failed(steal(a->host), stage, error, text);
+        else if (a->job && !fork_again_later(a, stage, error))
+                job_setup_failed(a->job, a, stage, error, text);
 
         attempt_free(a);
         daemon_check_drained(d);

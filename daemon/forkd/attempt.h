@@ -1,15 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* One start of a job, from the order to fork to the acknowledged end of its worker. It outlives its
- * job where processes that the job left behind are still being ended. */
+/* One start of a process that a forkserver forks for us, from the order to fork to its acknowledged
+ * end: of a job's worker, of a spare, or of the host of a named forkserver. It outlives its job
+ * where processes that the job left behind are still being ended. */
 
 #include "basic.h"
 #include "cgroup.h"
 #include "job.h"
 #include "packet.h"
 
+typedef struct Order Order;
 typedef struct Server Server;
+
+typedef enum AttemptKind {
+        ATTEMPT_JOB,   /* a job's worker; also one that was a spare */
+        ATTEMPT_SPARE, /* a worker without a job: see spare.h */
+        ATTEMPT_HOST,  /* the process of a named forkserver: see host.h */
+} AttemptKind;
 
 typedef enum AttemptPhase {
         ATTEMPT_ORDERED,    /* the order is out, nobody has confirmed it */
@@ -21,17 +29,25 @@ typedef enum AttemptPhase {
 
 struct Attempt {
         Daemon *daemon; /* borrowed */
-        Job *job;       /* borrowed; NULL once the job has ended */
-        uint64_t job_id;
+        AttemptKind kind;
+        Job *job;        /* borrowed; NULL without one, or once the job has ended */
+        uint64_t job_id; /* 0: none */
         unsigned number;
+        uint64_t key_id; /* what its forkserver calls it: the job's id, or 0 … */
+        unsigned key_number; /* … and the attempt's number, or one of the forkserver's own */
         AttemptPhase phase;
         bool paused;
         bool orphan;          /* its forkserver is gone: the keeper tells of its end */
+        bool untrusted;       /* its forkserver is another user's code: see trust.h */
+        bool adopted;         /* it was a spare, and got its job's Adopt and Call */
         Server *server;       /* borrowed; NULL when orphan */
+        Server *host;         /* ATTEMPT_HOST: which forkserver it is the process of; borrowed */
         Attempt *prev, *next; /* in the server's list, or the orphans' */
-        int token;            /* eventfd; -1 once confirmed */
+        Attempt *spare_prev, *spare_next; /* in the server's list of spares that are ready */
+        bool counted; /* in the server's number of spares */
+        int token; /* eventfd; -1 once confirmed, and of a former spare once it has ended */
         Cgroup *cgroup;       /* owned; NULL without cgroups */
-        pid_t pid;            /* 0: unknown */
+        pid_t pid;            /* 0: unknown, or never verified */
         uint64_t start_time;
         int pidfd;
         int slot;                 /* in the running table, -1 */
@@ -45,11 +61,19 @@ struct Attempt {
         size_t value_length;
         char *raised_code, *raised_text;
         bool answered;
+        struct { /* a step of the plan that failed in the worker, as it said itself */
+                char *stage, *text; /* NULL: none has */
+                int error;
+        } failure;
 };
 
 /* Orders a start of the job on a forkserver. On success the job is `starting`. 0, or -errno when
  * not even the order could be made. */
 int attempt_start(Job *job, Server *server);
+/* The process of a named forkserver's generation. plan holds the JSON object of the plan and its
+ * descriptors (host.c writes it); id, attempt, token and cgroup are added to it here. *ret is
+ * borrowed from the spawner's list: host_failed() or host_ended() say when it is no more. */
+int attempt_start_host(Daemon *daemon, Server *spawner, Order *plan, Server *host, Attempt **ret);
 Attempt *attempt_free(Attempt *a);
 
 /* What the forkserver or the keeper says. */

@@ -36,6 +36,7 @@ static const struct {
         { "token", "taking its start token" },    { "exec", "executing" },
         { "entry", "preparing its entry" },       { "plan", "reading its plan" },
         { "output", "making its output files" },
+        { "preload", "preloading" },
 };
 
 const char *result_to_string(Result result) {
@@ -61,6 +62,7 @@ Certificate *certificate_free(Certificate *c) {
         free(c->code);
         free(c->stderr_tail);
         free(c->value);
+        free(c->server);
         free(c);
         return NULL;
 }
@@ -250,5 +252,8 @@ void certificate_write(const Certificate *c, JsonText *t, const char *key, int v
                 json_text_int(t, "valueDescriptor", value_descriptor);
         else if (c->value && c->value_length <= CERTIFICATE_VALUE_MAX)
                 json_text_raw(t, "value", c->value, c->value_length);
+        json_text_string(t, "server", c->server);
+        if (c->generation > 0)
+                json_text_int(t, "generation", c->generation);
         json_text_close(t, '}');
 }

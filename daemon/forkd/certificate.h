@@ -53,6 +53,8 @@ typedef struct Certificate {
         unsigned left_behind;
         char *value; /* JSON object, as it came */
         size_t value_length;
+        char *server;        /* which named forkserver it was of */
+        unsigned generation; /* which life of that, 0: none of them forked the worker */
 } Certificate;
 
 #define CERTIFICATE_VALUE_MAX ((size_t)512 * 1024) /* above this a value goes by descriptor */

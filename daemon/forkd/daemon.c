@@ -29,7 +29,8 @@ static const ServiceInfo info = {
         .url = "https://forkd.org/",
 };
 
-static const Interface *const interfaces[] = { &interface_jobs, &interface_manager, NULL };
+static const Interface *const interfaces[] = { &interface_jobs, &interface_servers,
+                                               &interface_manager, NULL };
 
 /* ---- what waits for a quiet moment */
 
@@ -160,6 +161,7 @@ int daemon_reload(Daemon *d) {
                 }
                 config_free(d->config);
                 d->config = config;
+                named_set_reload(d->named);
                 queue_wake(d->queue);
                 watch_event(d->watch, "reloaded", NULL, "the configuration was read again");
         }
@@ -239,6 +241,9 @@ static int daemon_open(Daemon *d, DaemonOptions *options) {
         r = server_set_new(&d->servers, d, twin);
         if (r < 0)
                 return r;
+        r = named_set_new(&d->named, d);
+        if (r < 0)
+                return log_error_errno(r, "cannot read the configuration of forkservers");
         r = service_new(&d->service, d->event, &info, interfaces, &limits, d);
         if (r >= 0)
                 r = add_signals(d);
@@ -304,11 +309,14 @@ Daemon *daemon_free(Daemon *d) {
         free(d->drain_calls);
         HASH_ITER (hh, d->jobs, job, next)
                 job_free(job);
+        if (d->servers)
+                server_set_kill_hosts(d->servers);
         drain_free_attempts(d);
         watch_free(d->watch);
         d->watch = NULL;
         service_free(d->service);
         server_set_free(d->servers);
+        named_set_free(d->named);
         queue_free(d->queue);
         running_table_free(d->table);
         sd_event_source_disable_unref(d->tidy);

@@ -9,6 +9,7 @@
 #include "environment.h"
 #include "job.h"
 #include "keeper-link.h"
+#include "named.h"
 #include "notify-link.h"
 #include "paths.h"
 #include "priorities.h"
@@ -34,6 +35,7 @@ struct Daemon {
         int cgroup_error;
         RunningTable *table;
         ServerSet *servers;
+        NamedSet *named;
         Queue *queue;
         Watch *watch;
 

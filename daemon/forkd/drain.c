@@ -51,7 +51,11 @@ void daemon_check_drained(Daemon *d) {
         if (!d->draining || count_running(d) > 0)
                 return;
         answer_drains(d);
-        if (d->stopping && d->n_attempts == 0 && !queue_has_attached(d->queue))
+        if (!d->stopping || d->n_attempts > 0 || queue_has_attached(d->queue))
+                return;
+        /* forkservers stay until the last job is done */
+        named_set_stop(d->named);
+        if (named_set_ended(d->named))
                 (void)sd_event_exit(d->event, 0);
 }
 

@@ -34,3 +34,6 @@ void user_identity_done(UserIdentity *u);
 /* NULL-terminated lists of strings. */
 int strings_append(char ***list, const char *string);
 void strings_free(char **list);
+static inline void strings_freep(char ***list) {
+        strings_free(*list);
+}

@@ -8,6 +8,7 @@
 #include "attempt.h"
 #include "daemon.h"
 #include "log.h"
+#include "process-id.h"
 #include "wire-error.h"
 
 #include <inttypes.h>
@@ -23,10 +24,11 @@ static const struct {
         [JOB_QUEUED] = { "queued", 1u << JOB_STARTING | 1u << JOB_FINISHED | 1u << JOB_PARKED },
         [JOB_STARTING] = { "starting", 1u << JOB_RUNNING | 1u << JOB_STOPPING | 1u << JOB_FINISHED |
                                                1u << JOB_QUEUED | 1u << JOB_PARKED },
+        /* queued again: a spare had died before it took the job over */
         [JOB_RUNNING] = { "running", 1u << JOB_PAUSED | 1u << JOB_STOPPING | 1u << JOB_FINISHED |
-                                             1u << JOB_PARKED },
+                                             1u << JOB_QUEUED | 1u << JOB_PARKED },
         [JOB_PAUSED] = { "paused", 1u << JOB_RUNNING | 1u << JOB_STOPPING | 1u << JOB_FINISHED |
-                                           1u << JOB_PARKED },
+                                           1u << JOB_QUEUED | 1u << JOB_PARKED },
         [JOB_STOPPING] = { "stopping", 1u << JOB_FINISHED | 1u << JOB_PARKED },
         [JOB_FINISHED] = { "finished", 0 },
         [JOB_PARKED] = { "parked", 1u << JOB_QUEUED | 1u << JOB_FINISHED },
@@ -55,7 +57,7 @@ static int compare_keys(const void *a, const void *b) {
         return strcmp(x->spec->key, y->spec->key);
 }
 
-static int owner_from_peer(Owner *owner, const Peer *peer) {
+int owner_from_peer(Owner *owner, const Peer *peer) {
         *owner = (Owner){ .uid = peer->uid, .gid = peer->gid, .pid = peer->pid };
 
         if (peer->n_groups > 0) {
@@ -369,6 +371,8 @@ Certificate *job_certificate_new(const Job *job, Result result) {
         }
         c->result = result;
         c->entry = job->spec->entry != NULL;
+        c->server = job->spec->server ? strdup(job->spec->server) : NULL;
+        c->generation = job->server_generation;
         c->queue_usec = (ordered ? job->started_boot : now) - job->queued_boot;
         c->run_usec = ordered ? now - job->started_boot : 0;
         if (job->stop.wanted && job->stop.by_peer) {
@@ -428,7 +432,17 @@ static void write_command(const JobSpec *spec, JsonText *t) {
                 json_text_bool(t, "commandTruncated", true);
 }
 
-void job_write_status(const Job *job, JsonText *t, const char *key) {
+/* Left out when nobody can tell it any more, or not yet. */
+static void write_memory(const Attempt *a, JsonText *t) {
+        uint64_t own, shared;
+
+        if (a->phase == ATTEMPT_ENDED || process_memory(a->pid, &own, &shared) < 0)
+                return;
+        json_text_int(t, "privateBytes", (int64_t)own);
+        json_text_int(t, "sharedBytes", (int64_t)shared);
+}
+
+void job_write_status(const Job *job, JsonText *t, const char *key, bool memory) {
         const JobSpec *spec = job->spec;
 
         json_text_open(t, key, '{');
@@ -445,8 +459,13 @@ void job_write_status(const Job *job, JsonText *t, const char *key) {
         json_text_string(t, "queue", spec->queue);
         json_text_int(t, "priority", spec->priority);
         json_text_string(t, "key", spec->key);
-        if (job->running && job->running->pid > 0)
+        if (job->server_generation > 0)
+                json_text_int(t, "generation", job->server_generation);
+        if (job->running && job->running->pid > 0) {
                 json_text_int(t, "pid", job->running->pid);
+                if (memory)
+                        write_memory(job->running, t);
+        }
         json_text_int(t, "queuedAtUSec", (int64_t)job->queued_at);
         if (job->started_at > 0)
                 json_text_int(t, "startedAtUSec", (int64_t)job->started_at);

@@ -45,20 +45,24 @@ typedef struct Owner {
         size_t n_groups;
 } Owner;
 
+int owner_from_peer(Owner *owner, const Peer *peer);
+
 struct Job {
         Daemon *daemon; /* borrowed */
         uint64_t id;
         JobState state;
-        bool attached;           /* lives with the connection of `call`; else durable */
-        JobSpec *spec;           /* owned */
-        UserShare *share;        /* of its owner, who is counted in it; NULL: not yet */
-        Owner owner;             /* who asked; decides who may look at it and end it */
-        unsigned attempt;        /* number of the present or last one, from 1; 0: none yet */
-        unsigned start_refusals; /* how often the forkserver could not fork (EAGAIN) */
-        Attempt *running;        /* owned while there is one, else NULL */
-        Call *call;              /* attached: the unanswered Run, or NULL once its client is gone */
-        int fds[3];              /* attached: descriptors for stdio, by stream; owned, -1 */
-        int arguments_fd;        /* owned, -1 */
+        bool attached;              /* lives with the connection of `call`; else durable */
+        JobSpec *spec;              /* owned */
+        UserShare *share;           /* of its owner, who is counted in it; NULL: not yet */
+        Owner owner;                /* who asked; decides who may look at it and end it */
+        unsigned attempt;           /* number of the present or last one, from 1; 0: none yet */
+        unsigned server_generation; /* of its named forkserver: which one the present or last
+                                       attempt was ordered of; 0: none */
+        unsigned start_refusals;    /* how often the forkserver could not fork (EAGAIN) */
+        Attempt *running;           /* owned while there is one, else NULL */
+        Call *call;       /* attached: the unanswered Run, or NULL once its client is gone */
+        int fds[3];       /* attached: descriptors for stdio, by stream; owned, -1 */
+        int arguments_fd; /* owned, -1 */
         uint64_t arguments_digest; /* with a key: of the bytes in it, which the job outlives */
         Output outputs[2];         /* stdout, stderr */
         uint64_t queued_at, started_at, finished_at; /* CLOCK_REALTIME, 0: not yet */
@@ -114,5 +118,6 @@ void job_stop(Job *job, Result result, const Peer *peer, const char *note);
 /* May this peer see, signal and end it? Root, the daemon's own user, and the owner may. */
 bool job_permits(const Job *job, const Peer *peer);
 
-/* One `Status` of org.forkd.jobs. */
-void job_write_status(const Job *job, JsonText *t, const char *key);
+/* One `Status` of org.forkd.jobs; with memory, that of its process is measured, which takes a
+ * while. */
+void job_write_status(const Job *job, JsonText *t, const char *key, bool memory);

@@ -6,12 +6,12 @@
 
 #include "left-behind.h"
 
+#include "attempt-private.h"
 #include "daemon.h"
 #include "log.h"
 #include "process-id.h"
 
 #include <dirent.h>
-#include <inttypes.h>
 #include <signal.h>
 
 #define TERM_USEC    (2 * USEC_PER_SEC)   /* from TERM to KILL */
@@ -89,12 +89,27 @@ unsigned left_behind_kill_session(pid_t leader, int signal) {
         return session_signal(leader, signal);
 }
 
+/* Nobody else can have its pid: the leader has not been reaped, which that of an untrusted
+ * forkserver may have been. */
+static bool pid_is_ours(const Attempt *a) {
+        return a->pid > 0 && (!a->untrusted || process_signal(a->pidfd, 0) == 0);
+}
+
+void left_behind_kill(const Attempt *a) {
+        if (!a->untrusted)
+                (void)left_behind_kill_session(a->pid, SIGKILL);
+        else if (pid_is_ours(a)) {
+                (void)process_signal(a->pidfd, SIGKILL);
+                (void)session_signal(a->pid, SIGKILL);
+        }
+}
+
 unsigned left_behind_count(const Attempt *a) {
         pid_t pids[16];
         int n;
 
         if (!a->cgroup)
-                return a->pid > 0 ? session_count_short(a) : 0;
+                return pid_is_ours(a) ? session_count_short(a) : 0;
         if (cgroup_populated(a->cgroup) <= 0)
                 return 0;
         n = cgroup_pids(a->cgroup, pids, ELEMENTSOF(pids));
@@ -102,9 +117,10 @@ unsigned left_behind_count(const Attempt *a) {
 }
 
 static void left_behind_signal(Attempt *a, int signal) {
-        if (!a->cgroup)
-                (void)session_signal(a->pid, signal);
-        else if (signal == SIGKILL)
+        if (!a->cgroup) {
+                if (pid_is_ours(a))
+                        (void)session_signal(a->pid, signal);
+        } else if (signal == SIGKILL)
                 (void)cgroup_kill(a->cgroup);
         else {
                 (void)cgroup_freeze(a->cgroup, false);
@@ -132,6 +148,7 @@ static int on_cgroup_events(sd_event_source *source, int fd, uint32_t events, vo
 static int on_look(sd_event_source *source, uint64_t usec, void *userdata) {
         Attempt *a = userdata;
         uint64_t since = now_usec(CLOCK_MONOTONIC) - a->left_behind_since;
+        char text[96];
 
         (void)usec;
         if (left_behind_count(a) == 0) {
@@ -142,9 +159,8 @@ static int on_look(sd_event_source *source, uint64_t usec, void *userdata) {
         if (since >= TERM_USEC)
                 left_behind_signal(a, SIGKILL);
         if (since >= TERM_USEC + GIVE_UP_USEC) {
-                log_warning("job %" PRIu64
-                            ": processes that it left behind were killed and are still there",
-                            a->job_id);
+                log_warning("%s: processes that it left behind were killed and are still there",
+                            attempt_text(a, text));
                 left_behind_gone(a);
                 return 0;
         }

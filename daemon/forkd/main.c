@@ -105,6 +105,22 @@ static int open_state(const Paths *paths, StateDir **ret) {
         return 0;
 }
 
+/* After all of forkd.conf: what forkservers are to preload is not tried. */
+static int config_check_servers(Config *config, char *const *dirs) {
+        _cleanup_(strings_freep) char **names = NULL;
+        int r = server_settings_names(&names, dirs, &config->warnings);
+
+        for (char **name = names; r >= 0 && *name; name++) {
+                _cleanup_(server_settings_freep) ServerSettings *settings = NULL;
+                _cleanup_(freep) char *reason = NULL;
+
+                r = server_settings_load(&settings, *name, dirs, &config->warnings, &reason);
+        }
+        if (r < 0)
+                return log_error_errno(r, "cannot read the configuration of forkservers");
+        return config->warnings ? -EINVAL : 0;
+}
+
 static int run(const Options *options) {
         _cleanup_(paths_freep) Paths *paths = NULL;
         _cleanup_(config_freep) Config *config = NULL;
@@ -140,7 +156,7 @@ static int run(const Options *options) {
         }
         if (options->check) {
                 server_free(d.twin);
-                return config->warnings ? -EINVAL : 0;
+                return config_check_servers(config, paths->config);
         }
 
         block_signals();

@@ -105,15 +105,14 @@ static void on_drain_gone(Call *call, void *userdata) {
 
 static int method_drain(Call *call, json_t *parameters, void *userdata) {
         static const char *const known[] = { "wait", NULL };
-        json_t *wait = json_object_get(parameters, "wait");
         Daemon *d = userdata;
+        bool wait = true;
         Call **calls;
         char text[96];
 
-        if (refuse_unknown(call, parameters, known) || refuse_stranger(call))
+        if (refuse_unknown(call, parameters, known) || refuse_stranger(call) ||
+            bool_read_refused(call, parameters, "wait", &wait))
                 return 0;
-        if (wait && !json_is_null(wait) && !json_is_boolean(wait))
-                return call_invalid_parameter(call, "wait", "'wait' is true or false");
 
         calls = realloc(d->drain_calls, (d->n_drain_calls + 1) * sizeof(*calls));
         if (!calls)
@@ -121,7 +120,7 @@ static int method_drain(Call *call, json_t *parameters, void *userdata) {
         d->drain_calls = calls;
 
         daemon_drain(d);
-        if (json_is_false(wait))
+        if (!wait)
                 return call_reply_text(call, text, (size_t)daemon_drain_text(d, text, sizeof(text)),
                                        false);
         if (call_wants_more(call))

@@ -91,7 +91,7 @@ static int list_single(Call *call, const Daemon *d, Filter *f) {
         for (const Job *job = filter_first(d, f, peer); job && t.length <= LIST_TEXT_MAX;
              job = job->hh.next)
                 if (filter_matches(f, job, peer))
-                        job_write_status(job, &t, NULL);
+                        job_write_status(job, &t, NULL, false);
         json_text_close(&t, ']');
         json_text_close(&t, '}');
 
@@ -154,7 +154,7 @@ static int listing_next(Listing *l) {
                 }
                 json_text_reset(&t);
                 json_text_open(&t, NULL, '{');
-                job_write_status(job, &t, "job");
+                job_write_status(job, &t, "job", false);
                 json_text_close(&t, '}');
                 if (json_text_finish(&t) < 0)
                         return -ENOMEM;
@@ -239,7 +239,7 @@ int method_show(Call *call, json_t *parameters, void *userdata) {
                 return -ENOMEM;
 
         json_text_open(&t, NULL, '{');
-        job_write_status(job, &t, "status");
+        job_write_status(job, &t, "status", true);
         json_text_raw(&t, "job", text, strlen(text));
         json_text_close(&t, '}');
         if (json_text_finish(&t) < 0)

@@ -15,49 +15,6 @@
 #define ARGUMENTS_MAX ((off_t)64 * 1024 * 1024)
 
 /* Checks that need the daemon and the peer. True when the call has been answered with an error. */
-static bool refuse_method(Daemon *d, Call *call, const JobSpec *spec, const char *prefix) {
-        const Peer *peer = connection_peer(call_connection(call));
-        char parameter[96], entries[512];
-        Server *server;
-        int r;
-
-        if (spec->start_method == START_METHOD_FORKSERVER) {
-                (void)wire_error(
-                        call, WIRE_NO_SUCH_SERVER, json_pack("{s:s}", "server", spec->server ?: ""),
-                        "there is no forkserver '%s': named forkservers are not in this version; what would "
-                        "work: a command with spawn, or an entry of Module= with fork",
-                        spec->server ?: "");
-                return true;
-        }
-        if (!spec->entry)
-                return false;
-
-        r = server_set_pick(d->servers, spec->start_method, spec->entry, &server);
-        if (r == SERVER_E_NONE) {
-                snprintf(parameter, sizeof(parameter), "%sentry", prefix);
-                (void)wire_error(
-                        call, WIRE_NO_SUCH_ENTRY, json_pack("{s:s}", "entry", spec->entry),
-                        "there is no entry '%s': forkd has preloaded no module; Module= in forkd.conf names them",
-                        spec->entry);
-                return true;
-        }
-        if (r == SERVER_E_NO_ENTRY) {
-                server_set_entries_text(d->servers, entries, sizeof(entries));
-                (void)wire_error(call, WIRE_NO_SUCH_ENTRY, json_pack("{s:s}", "entry", spec->entry),
-                                 "there is no entry '%s'; there are: %s", spec->entry, entries);
-                return true;
-        }
-        if (peer->uid != 0 && peer->uid != geteuid()) {
-                (void)call_permission_denied(
-                        call,
-                        "entries of Module= run as uid %u, and only this uid and root may run "
-                        "them; a command would run as you",
-                        geteuid());
-                return true;
-        }
-        return false;
-}
-
 static bool refuse_user(Call *call, const JobSpec *spec, const char *prefix) {
         const Peer *peer = connection_peer(call_connection(call));
         char parameter[96];
@@ -169,7 +126,7 @@ static bool refuse_after(Daemon *d, Call *call, const JobSpec *spec, bool attach
 
 static bool refuse_spec(Daemon *d, Call *call, const JobSpec *spec, bool attached,
                         const char *prefix) {
-        return refuse_method(d, call, spec, prefix) || refuse_user(call, spec, prefix) ||
+        return refuse_entry(d, call, spec) || refuse_user(call, spec, prefix) ||
                refuse_privileges(call, spec) || refuse_stdio(call, spec, attached, prefix) ||
                refuse_after(d, call, spec, attached, prefix);
 }

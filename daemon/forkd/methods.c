@@ -144,6 +144,19 @@ bool string_read_refused(Call *call, json_t *parameters, const char *name, const
         return false;
 }
 
+bool bool_read_refused(Call *call, json_t *parameters, const char *name, bool *ret) {
+        json_t *value = json_object_get(parameters, name);
+
+        if (!value || json_is_null(value))
+                return false;
+        if (!json_is_boolean(value)) {
+                (void)call_invalid_parameter(call, name, "'%s' is true or false", name);
+                return true;
+        }
+        *ret = json_is_true(value);
+        return false;
+}
+
 Job *job_for_call(Daemon *daemon, Call *call, uint64_t id) {
         Job *job = job_find(daemon, id);
 

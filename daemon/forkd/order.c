@@ -4,13 +4,14 @@
 
 #include "order.h"
 
-#include "attempt.h"
 #include "daemon.h"
 #include "environment.h"
+#include "text.h"
 
 #include <inttypes.h>
+#include <sys/resource.h>
 
-static int order_add_fd(Order *order, int fd) {
+int order_add_fd(Order *order, int fd) {
         order->fds[order->n_fds] = fd;
         return (int)order->n_fds++;
 }
@@ -45,36 +46,43 @@ static void write_stdio(Order *order, const Job *job, int stream) {
         }
 }
 
-static void write_groups(JsonText *t, uid_t uid, gid_t gid, const gid_t *groups, size_t n) {
-        json_text_int(t, "uid", uid);
-        json_text_int(t, "gid", gid);
+static void write_identity(JsonText *t, const Owner *o) {
+        json_text_int(t, "uid", o->uid);
+        json_text_int(t, "gid", o->gid);
         json_text_open(t, "groups", '[');
-        for (size_t i = 0; i < n; i++)
-                json_text_int(t, NULL, groups[i]);
+        for (size_t i = 0; i < o->n_groups; i++)
+                json_text_int(t, NULL, o->groups[i]);
         json_text_close(t, ']');
 }
 
-/* Commands run as the peer, or as the user that root named; entries never change their uid. */
+void order_write_owner(JsonText *t, const Owner *o) {
+        if (geteuid() == 0 && o->uid != 0)
+                write_identity(t, o);
+}
+
+/* Commands run as the peer, or as the user that root named. */
 static int write_user(JsonText *t, const Job *job, uid_t *ret_uid) {
-        const Owner *o = &job->owner;
         UserIdentity user;
         int r;
 
         *ret_uid = geteuid();
-        if (geteuid() != 0 || job->spec->entry)
+        if (geteuid() != 0)
                 return 0;
-
-        if (job->spec->user) {
-                r = user_lookup(job->spec->user, &user);
-                if (r < 0)
-                        return r;
-                write_groups(t, user.uid, user.gid, user.groups, user.n_groups);
-                *ret_uid = user.uid;
-                user_identity_done(&user);
-        } else if (o->uid != 0) {
-                write_groups(t, o->uid, o->gid, o->groups, o->n_groups);
-                *ret_uid = o->uid;
+        if (!job->spec->user) {
+                order_write_owner(t, &job->owner);
+                *ret_uid = job->owner.uid;
+                return 0;
         }
+
+        r = user_lookup(job->spec->user, &user);
+        if (r < 0)
+                return r;
+        write_identity(t, &(Owner){ .uid = user.uid,
+                                       .gid = user.gid,
+                                       .groups = user.groups,
+                                       .n_groups = user.n_groups });
+        *ret_uid = user.uid;
+        user_identity_done(&user);
         return 0;
 }
 
@@ -94,15 +102,64 @@ static int write_environment(JsonText *t, const Job *job, uid_t uid) {
         return 0;
 }
 
-static void write_limits(JsonText *t, const JobSpec *spec) {
-        if (spec->n_limits == 0)
+/* "NAME=value" of a name that is in the list, too. */
+static bool is_set(char *const *list, const char *variable) {
+        size_t n = (size_t)(strchrnul(variable, '=') - variable) + 1;
+
+        for (; list && *list; list++)
+                if (strncmp(*list, variable, n) == 0)
+                        return true;
+        return false;
+}
+
+static void write_variable(JsonText *t, const char *name, const char *value) {
+        _cleanup_(freep) char *text = NULL;
+
+        if (asprintf(&text, "%s=%s", name, value) < 0) {
+                text = NULL;
+                t->error = -ENOMEM;
+        } else
+                json_text_string(t, NULL, text);
+}
+
+/* It preloads with what is said here: the forkserver's variables, and the job's when its owner may
+ * decide what code runs as the forkserver's user. Anybody else's LD_PRELOAD or OPENSSL_CONF would. */
+static int write_one_shot_environment(JsonText *t, const Job *job,
+                                      const ServerSettings *settings) {
+        uid_t uid = settings ? settings->user.uid : geteuid();
+        bool own = job->owner.uid == uid || job->owner.uid == 0;
+        char *const *theirs = own ? job->spec->environment : NULL, *const *base = theirs;
+        int r;
+
+        if (!base) {
+                r = environment_default(&job->daemon->environment, uid, &base);
+                if (r < 0)
+                        return r;
+        }
+        json_text_open(t, "environment", '[');
+        for (char *const *v = base; *v; v++)
+                if (theirs || !settings || !is_set(settings->environment, *v))
+                        json_text_string(t, NULL, *v);
+        for (char *const *v = settings ? settings->environment : NULL; v && *v; v++)
+                if (!is_set(theirs, *v))
+                        json_text_string(t, NULL, *v);
+        json_text_string(t, NULL, "FORKD_WORKER=3");
+        write_variable(t, "FORKD_SERVER", settings ? settings->name : "twin");
+        if (settings && settings->arguments)
+                write_variable(t, "FORKD_ARGUMENTS", settings->arguments);
+        json_text_close(t, ']');
+        return 0;
+}
+
+void order_write_limits(JsonText *t, const JobLimit *limits, size_t n_limits) {
+        if (n_limits == 0)
                 return;
 
         json_text_open(t, "limits", '{');
-        for (size_t i = 0; i < spec->n_limits; i++) {
-                const uint64_t values[] = { spec->limits[i].soft, spec->limits[i].hard };
+        for (size_t i = 0; i < n_limits; i++) {
+                const uint64_t values[] = { limits[i].soft, limits[i].hard };
 
-                json_text_open(t, job_limit_to_string(spec->limits[i].resource), '[');
+                json_text_open(t, job_limit_to_string(limits[i].resource), '[');
                 for (size_t k = 0; k < ELEMENTSOF(values); k++)
                         if (values[k] == UINT64_MAX)
                                 json_text_null(t, NULL);
@@ -115,29 +172,28 @@ static void write_limits(JsonText *t, const JobSpec *spec) {
         json_text_close(t, '}');
 }
 
-static int write_plan(Order *order, const Job *job, int channel) {
+/* Those of the job, and of the forkserver's the others. */
+static void write_one_shot_limits(JsonText *t, const JobSpec *spec, const ServerSettings *settings) {
+        JobLimit all[RLIM_NLIMITS * 2];
+        size_t n = 0;
+
+        for (size_t i = 0; i < spec->n_limits && n < ELEMENTSOF(all); i++)
+                all[n++] = spec->limits[i];
+        for (size_t i = 0; settings && i < settings->n_limits && n < ELEMENTSOF(all); i++) {
+                bool said = false;
+
+                for (size_t k = 0; k < n && !said; k++)
+                        said = all[k].resource == settings->limits[i].resource;
+                if (!said)
+                        all[n++] = settings->limits[i];
+        }
+        order_write_limits(t, all, n);
+}
+
+/* All but who the worker is, its environment and its limits. */
+static void write_plan(Order *order, const Job *job) {
         const JobSpec *spec = job->spec;
         JsonText *t = &order->text;
-        char title[128];
-        uid_t uid;
-        int r;
-
-        json_text_open(t, "plan", '{');
-        if (spec->entry) {
-                json_text_bool(t, "entry", true);
-                json_text_int(t, "channel", order_add_fd(order, channel));
-                snprintf(title, sizeof(title), "forkd: twin job %" PRIu64 " %s", job->id,
-                         spec->entry);
-                json_text_string(t, "title", title);
-        }
-        json_text_strings(t, "command", spec->command);
-
-        r = write_user(t, job, &uid);
-        if (r < 0)
-                return r;
-        r = write_environment(t, job, uid);
-        if (r < 0)
-                return r;
 
         json_text_string(t, "directory", spec->directory ?: "/");
         json_text_int(t, "umask", spec->umask >= 0 ? spec->umask : 022);
@@ -145,7 +201,6 @@ static int write_plan(Order *order, const Job *job, int channel) {
         for (int i = 0; i < 3; i++)
                 write_stdio(order, job, i);
         json_text_close(t, ']');
-        write_limits(t, spec);
         if (spec->nice != JOB_NICE_UNSET)
                 json_text_int(t, "nice", spec->nice);
         if (spec->n_affinity > 0) {
@@ -154,28 +209,127 @@ static int write_plan(Order *order, const Job *job, int channel) {
                         json_text_int(t, NULL, spec->affinity[i]);
                 json_text_close(t, ']');
         }
-        json_text_close(t, '}');
-        return 0;
 }
 
-int order_write(Order *order, const Job *job, const Attempt *attempt, int channel) {
+/* ---- whole packets */
+
+static void begin_packet(Order *order, const char *method, uint64_t id, unsigned attempt) {
+        JsonText *t = &order->text;
+
+        json_text_open(t, NULL, '{');
+        json_text_string(t, "method", method);
+        json_text_open(t, "parameters", '{');
+        json_text_int(t, "id", (int64_t)id);
+        json_text_int(t, "attempt", attempt);
+}
+
+static int end_packet(Order *order) {
+        json_text_close(&order->text, '}');
+        json_text_close(&order->text, '}');
+        return json_text_finish(&order->text);
+}
+
+/* Fork with what all of them have. */
+static void begin_fork(Order *order, const Attempt *a) {
+        begin_packet(order, "Fork", a->key_id, a->key_number);
+        if (a->cgroup && !a->untrusted)
+                json_text_int(&order->text, "cgroup", order_add_fd(order, cgroup_fd(a->cgroup)));
+}
+
+static void write_token(Order *order, const Attempt *a) {
+        json_text_int(&order->text, "token", order_add_fd(order, a->token));
+}
+
+int order_write(Order *order, const Job *job, const Attempt *attempt) {
+        JsonText *t = &order->text;
+        uid_t uid;
+        int r;
+
+        begin_fork(order, attempt);
+        write_token(order, attempt);
+        json_text_open(t, "plan", '{');
+        json_text_strings(t, "command", job->spec->command);
+        r = write_user(t, job, &uid);
+        if (r < 0)
+                return r;
+        r = write_environment(t, job, uid);
+        if (r < 0)
+                return r;
+        write_plan(order, job);
+        order_write_limits(t, job->spec->limits, job->spec->n_limits);
+        json_text_close(t, '}');
+        return end_packet(order);
+}
+
+int order_write_host(Order *order, const Attempt *attempt, const Order *plan) {
+        /* first, so that the plan's indexes stay right */
+        for (size_t i = 0; i < plan->n_fds; i++)
+                (void)order_add_fd(order, plan->fds[i]);
+        begin_fork(order, attempt);
+        write_token(order, attempt);
+        json_text_raw(&order->text, "plan", plan->text.text, plan->text.length);
+        return end_packet(order);
+}
+
+static void write_title(JsonText *t, const Server *server, const Job *job) {
+        char title[256];
+
+        if (job)
+                text_format(title, sizeof(title), "forkd: %s job %" PRIu64 " %s",
+                            server_label(server), job->id, job->spec->entry);
+        else
+                text_format(title, sizeof(title), "forkd: %s spare", server_label(server));
+        json_text_string(t, "title", title);
+}
+
+int order_write_fork(Order *order, const Attempt *attempt, const Server *server, const Job *job,
+                     int channel) {
+        JsonText *t = &order->text;
+
+        begin_fork(order, attempt);
+        json_text_int(t, "channel", order_add_fd(order, channel));
+        write_title(t, server, job);
+        if (attempt->kind == ATTEMPT_SPARE || attempt->untrusted)
+                json_text_bool(t, "tell", true);
+        return end_packet(order);
+}
+
+int order_write_adopt(Order *order, const Job *job, const Attempt *attempt, const Server *server) {
         JsonText *t = &order->text;
         int r;
 
-        json_text_open(t, NULL, '{');
-        json_text_string(t, "method", "Fork");
-        json_text_open(t, "parameters", '{');
-        json_text_int(t, "id", (int64_t)job->id);
-        json_text_int(t, "attempt", attempt->number);
-        json_text_int(t, "token", order_add_fd(order, attempt->token));
-        if (attempt->cgroup)
-                json_text_int(t, "cgroup", order_add_fd(order, cgroup_fd(attempt->cgroup)));
-        r = write_plan(order, job, channel);
+        begin_packet(order, "Adopt", job->id, attempt->number);
+        write_token(order, attempt);
+        write_title(t, server, job);
+        json_text_open(t, "plan", '{');
+        r = write_environment(t, job, server_uid(server));
         if (r < 0)
                 return r;
+        write_plan(order, job);
+        order_write_limits(t, job->spec->limits, job->spec->n_limits);
         json_text_close(t, '}');
+        return end_packet(order);
+}
+
+int order_write_one_shot(Order *order, const Job *job, const Attempt *attempt,
+                         const ServerSettings *settings, char *const *command, int channel) {
+        JsonText *t = &order->text;
+        int r;
+
+        begin_fork(order, attempt);
+        write_token(order, attempt);
+        json_text_open(t, "plan", '{');
+        json_text_strings(t, "command", command);
+        json_text_int(t, "channel", order_add_fd(order, channel));
+        if (settings)
+                order_write_owner(t, &settings->user);
+        r = write_one_shot_environment(t, job, settings);
+        if (r < 0)
+                return r;
+        write_plan(order, job);
+        write_one_shot_limits(t, job->spec, settings);
         json_text_close(t, '}');
-        return json_text_finish(t);
+        return end_packet(order);
 }
 
 void order_done(Order *order) {

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Attempts whose forkserver is gone, in forkd: their workers run on, and the keeper, which inherits
- * them, tells of their ends; without a keeper their pidfds tell that they ended, and nobody how. */
+/* Attempts whose forkserver is gone, in forkd: their workers run on, but spares, and the keeper,
+ * which inherits them, tells of their ends; without a keeper their pidfds tell that they ended, and
+ * nobody how. */
 
 #include "attempt-private.h"
 
 #include "daemon.h"
+#include "host.h"
 #include "process-id.h"
 
 static void attempt_lost(Attempt *a, const char *note) {
@@ -61,9 +63,31 @@ static void attempt_find_leader(Attempt *a) {
                 }
 }
 
-void attempt_orphaned(Attempt *a) {
+void attempt_never_ran(Attempt *a) {
         Job *job = a->job;
 
+        if (a->host)
+                host_failed(steal(a->host), "fork", EAGAIN, "its spawner died while starting it");
+        if (job) {
+                attempt_detach(a);
+                job->attempt--;
+        }
+        attempt_free(a);
+        if (job)
+                queue_return(job->daemon->queue, job, 0);
+}
+
+/* No job comes to it any more: with its channel closed it ends. */
+static void orphan_spare(Attempt *a) {
+        a->channel_source = sd_event_source_disable_unref(a->channel_source);
+        close_fdp(&a->channel);
+        if (a->phase == ATTEMPT_ORDERED)
+                attempt_free(a);
+        else if (!a->daemon->keeper)
+                attempt_watch_alone(a);
+}
+
+void attempt_orphaned(Attempt *a) {
         a->orphan = true;
         if (a->phase == ATTEMPT_ENDED) {
                 if (!a->daemon->keeper)
@@ -71,15 +95,13 @@ void attempt_orphaned(Attempt *a) {
                 return; /* else the keeper reports the zombie, and conclude follows */
         }
 
+        if (a->kind == ATTEMPT_SPARE) {
+                orphan_spare(a);
+                return;
+        }
         if (a->phase == ATTEMPT_ORDERED) {
-                if (!job || attempt_take_token(a)) {
-                        /* it will never run: a new forkserver gets the order */
-                        attempt_detach(a);
-                        attempt_free(a);
-                        if (job) {
-                                job->attempt--;
-                                queue_return(job->daemon->queue, job, 0);
-                        }
+                if ((!a->job && !a->host) || attempt_take_token(a)) {
+                        attempt_never_ran(a); /* a new forkserver gets the order */
                         return;
                 }
                 if (a->cgroup)

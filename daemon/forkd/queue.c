@@ -35,6 +35,30 @@ enum {
                             while */
 };
 
+/* Whose forkserver is not up, found out in this turn: of the built-in ones by start method, of the
+ * others by name. Their jobs hold up nobody else's. */
+typedef struct Waits {
+        bool methods[_START_METHOD_MAX];
+        char servers[NAMED_MAX][SERVER_NAME_MAX + 1];
+        size_t n_servers;
+} Waits;
+
+static bool waits_has(const Waits *w, const JobSpec *spec) {
+        if (spec->start_method != START_METHOD_FORKSERVER)
+                return w->methods[spec->start_method];
+        for (size_t i = 0; i < w->n_servers; i++)
+                if (streq_null(w->servers[i], spec->server))
+                        return true;
+        return false;
+}
+
+static void waits_add(Waits *w, const JobSpec *spec) {
+        if (spec->start_method != START_METHOD_FORKSERVER)
+                w->methods[spec->start_method] = true;
+        else if (w->n_servers < NAMED_MAX)
+                snprintf(w->servers[w->n_servers++], sizeof(w->servers[0]), "%s", spec->server);
+}
+
 /* Has on_wake() run at that time, or before. */
 static void wake_at(Queue *q, uint64_t usec) {
         uint64_t armed = USEC_INFINITY;
@@ -48,6 +72,16 @@ static void wake_at(Queue *q, uint64_t usec) {
         (void)sd_event_source_set_enabled(q->later, SD_EVENT_ONESHOT);
 }
 
+/* The forkserver may have been replaced since the job was accepted, by one of somebody else. */
+static bool may_use_server(const Job *job) {
+        const Owner *o = &job->owner;
+        const Peer peer = { .uid = o->uid, .gid = o->gid, .pid = o->pid };
+        const NamedServer *n =
+                job->spec->server ? named_find(job->daemon->named, job->spec->server) : NULL;
+
+        return !n || named_permits(n, &peer);
+}
+
 static int start_job(Job *job) {
         Daemon *d = job->daemon;
         char text[256];
@@ -58,20 +92,20 @@ static int start_job(Job *job) {
                 wake_at(d->queue, job->not_before);
                 return 0;
         }
-        r = server_set_pick(d->servers, job->spec->start_method, job->spec->entry, &server);
+        r = server_set_pick(d->servers, job->spec, &server);
         if (r == SERVER_E_WAIT)
                 return START_WAITS;
 
         queue_remove(d->queue, job);
-        if (r == SERVER_E_FAILED) {
-                snprintf(text, sizeof(text), "the %s cannot be started: %s", server_name(server),
-                         server_reason(server));
+        if (!may_use_server(job)) {
+                snprintf(text, sizeof(text), "uid %u may not use the forkserver '%s' of today",
+                         job->owner.uid, job->spec->server);
                 job_finish_unstarted(job, RESULT_SERVER_FAILED, text);
                 return 0;
         }
         if (r > 0) {
-                job_finish_unstarted(job, RESULT_SERVER_FAILED,
-                                     "no forkserver has this entry any more");
+                server_set_pick_reason(d->servers, job->spec, text, sizeof(text));
+                job_finish_unstarted(job, RESULT_SERVER_FAILED, text);
                 return 0;
         }
         if (r == 0)
@@ -87,40 +121,40 @@ static int start_job(Job *job) {
 }
 
 /* Starts what is in one list, in its order, while there are slots. Jobs whose forkserver is down
- * hold up those of their start method only. False when nothing more may start now. */
-static bool start_list(Queue *q, Job **list, bool waits[static _START_METHOD_MAX]) {
+ * hold up only those of the same one. False when nothing more may start now. */
+static bool start_list(Queue *q, Job **list, Waits *waits) {
         const Daemon *d = q->daemon;
         Job *job, *next;
 
         DL_FOREACH_SAFE (*list, job, next) {
-                StartMethod method = job->spec->start_method;
                 int r;
 
                 if (!job->attached && d->n_durable_attempts >= d->config->max_running)
                         return false;
-                if (waits[method])
+                if (waits_has(waits, job->spec))
                         continue;
                 r = start_job(job);
                 if (r == START_REFUSED)
                         return false;
-                waits[method] = r == START_WAITS;
+                if (r == START_WAITS)
+                        waits_add(waits, job->spec);
         }
         return true;
 }
 
 static int on_wake(sd_event_source *source, void *userdata) {
-        bool waits[_START_METHOD_MAX] = { false };
+        Waits waits = { 0 };
         Queue *q = userdata;
         Daemon *d = q->daemon;
 
         (void)source;
         queue_recheck(q);
         daemon_trim_finished(d);
-        if (now_usec(CLOCK_BOOTTIME) < q->not_before || !start_list(q, &q->attached, waits) ||
+        if (now_usec(CLOCK_BOOTTIME) < q->not_before || !start_list(q, &q->attached, &waits) ||
             d->draining)
                 return 0;
         for (size_t i = 0; i < PRIORITIES; i++)
-                if (!start_list(q, &q->ready[i], waits))
+                if (!start_list(q, &q->ready[i], &waits))
                         break;
         return 0;
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Shared by server.c and server-set.c only. */
+/* Shared by server.c, server-set.c, named.c, host.c and spare.c only. */
 
 #include "server.h"
 
 #include <jansson.h>
 #include <systemd/sd-event.h>
 
+typedef struct HostLog HostLog;
 typedef struct ServerOutput ServerOutput;
 
 struct Server {
@@ -24,21 +25,51 @@ struct Server {
         unsigned starts, failures; /* failures: in a row, before Ready */
         uint64_t preload_usec;
         json_t *entries; /* as in Ready */
-        char reason[128];
+        char reason[512];
         Attempt *attempts;
         size_t n_attempts;
         ServerOutput *output; /* what the channel did not take yet */
         sd_event_source *channel_source, *pidfd_source, *restart_timer, *answer_timer;
         Server *prev, *next;
+
+        /* a generation of a named forkserver: SERVER_HOST */
+        NamedServer *named; /* borrowed; NULL: built-in */
+        char *name, *label; /* "spell", "spell#2" */
+        unsigned generation;
+        Attempt *host; /* its process: borrowed from its spawner's list; NULL: none any more */
+        uid_t uid;
+        HostLog *log; /* what its processes write */
+        uint64_t started_at;    /* CLOCK_REALTIME */
+        uint64_t ready_at;      /* CLOCK_MONOTONIC; 0: never */
+        json_t *early_ready;    /* has come before its pid is known; owned */
+        uint64_t private_bytes, shared_bytes; /* of its process when it got ready; 0: not known */
+        sd_event_source *host_timer; /* PreloadTimeout=; later: how long its end may take */
+        uint64_t preload_timeout; /* µs */
+        unsigned complaints;         /* logged about what it sends */
+        unsigned host_kills;         /* how often its process had to be killed */
+        bool refused; /* why it cannot serve stands in reason, whatever its process does now */
+        bool over;    /* its forkserver knows that it serves no more */
+
+        /* spare.c */
+        unsigned spare_wanted;   /* how many */
+        unsigned n_spares;       /* ordered and ready */
+        unsigned spare_number;   /* the last one's */
+        unsigned spare_failures; /* in a row, that died young */
+        Attempt *spares;         /* those that are ready, oldest first */
+        bool spare_ordered;      /* one is out, and not ready yet */
+        uint64_t spare_due;      /* CLOCK_MONOTONIC: the next is ordered then, whatever comes; 0: no */
+        uint64_t spare_not_before; /* CLOCK_MONOTONIC: after young deaths */
+        sd_event_source *spare_timer;
 };
 
 struct ServerSet {
         Daemon *daemon;
-        Server *servers;  /* spawners, and the twin if there is one */
+        Server *servers;  /* spawners, the twin if there is one, generations of named ones */
         Attempt *orphans; /* attempts whose forkserver is gone */
         bool stopping;
 };
 
+Server *server_new(ServerKind kind);
 int server_spawn(Server *s);
 int server_attach(Server *s, Daemon *daemon);
 void server_gone(Server *s);
@@ -49,6 +80,9 @@ bool server_read(Server *s, unsigned max);
 void server_look(Server *s);
 void server_retire(Server *s);
 void server_write(const Server *s, JsonText *t, const char *key);
+/* Watches the channel and says Hello. */
+int server_attach_channel(Server *s);
+void server_become(Server *s, ServerState state); /* of a host: its forkserver tells watchers */
 /* Arranges its next start, or its removal when it was retired. */
 void server_restart(Server *s);
 /* Makes sure that somebody looks whether the orders are answered. */

@@ -4,9 +4,12 @@
  * are preloaded. Owned by the daemon; in forkd. Starts them again with back-off. */
 
 #include "daemon.h"
+#include "host.h"
 #include "log.h"
 #include "process-id.h"
 #include "server-private.h"
+#include "spare.h"
+#include "text.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -79,7 +82,7 @@ void server_restart(Server *s) {
                 log_error_errno(r, "%s: cannot arrange its restart", server_name(s));
 }
 
-static Server *server_new(ServerKind kind) {
+Server *server_new(ServerKind kind) {
         Server *s = calloc(1, sizeof(*s));
 
         if (!s)
@@ -186,8 +189,8 @@ static bool entry_known(const Server *s, const char *entry) {
         return false;
 }
 
-int server_set_pick(ServerSet *set, StartMethod method, const char *entry, Server **ret) {
-        ServerKind kind = method == START_METHOD_SPAWN ? SERVER_SPAWNER : SERVER_TWIN;
+static int pick_built_in(ServerSet *set, ServerKind kind, const char *entry, Server **ret,
+                         Server **ret_failed) {
         Server *s, *held = NULL;
         bool known = false, failed = false;
 
@@ -198,7 +201,7 @@ int server_set_pick(ServerSet *set, StartMethod method, const char *entry, Serve
                 if (s->entries && kind == SERVER_TWIN && !entry_known(s, entry))
                         return SERVER_E_NO_ENTRY;
                 if (s->failures >= FAILURES_MAX && s->state != SERVER_READY) {
-                        *ret = s;
+                        *ret_failed = s;
                         failed = true;
                         continue;
                 }
@@ -220,6 +223,58 @@ int server_set_pick(ServerSet *set, StartMethod method, const char *entry, Serve
                 return 0;
         }
         return failed ? SERVER_E_FAILED : known ? SERVER_E_WAIT : SERVER_E_NONE;
+}
+
+static ServerKind built_in_kind(const JobSpec *spec) {
+        return spec->start_method == START_METHOD_SPAWN ? SERVER_SPAWNER : SERVER_TWIN;
+}
+
+int server_set_pick(ServerSet *set, const JobSpec *spec, Server **ret) {
+        Server *failed;
+        NamedServer *n;
+
+        if (spec->start_method != START_METHOD_FORKSERVER)
+                return pick_built_in(set, built_in_kind(spec), spec->entry, ret, &failed);
+
+        n = spec->server ? named_find(set->daemon->named, spec->server) : NULL;
+        return n ? named_pick(n, spec->entry, ret) : SERVER_E_NONE;
+}
+
+static void named_pick_reason(NamedServer *n, const JobSpec *spec, char *ret, size_t size) {
+        Server *s;
+
+        if (named_pick(n, spec->entry, &s) == SERVER_E_NO_ENTRY)
+                text_format(ret, size, "the forkserver '%s' has no entry '%s'", spec->server,
+                            spec->entry);
+        else if (named_state(n) == NAMED_FAILED)
+                text_format(ret, size, "the forkserver '%s' has failed: %s", spec->server,
+                            named_reason(n) ?: "");
+        else
+                text_format(ret, size,
+                            "the forkserver '%s' has been stopped; 'forkctl servers start %s' "
+                            "starts it",
+                            spec->server, spec->server);
+}
+
+void server_set_pick_reason(ServerSet *set, const JobSpec *spec, char *ret, size_t size) {
+        Server *s, *failed = NULL;
+
+        if (spec->start_method == START_METHOD_FORKSERVER) {
+                NamedServer *n = spec->server ? named_find(set->daemon->named, spec->server) : NULL;
+
+                if (n)
+                        named_pick_reason(n, spec, ret, size);
+                else
+                        text_format(ret, size, "there is no forkserver '%s' any more",
+                                    spec->server ?: "");
+                return;
+        }
+        if (pick_built_in(set, built_in_kind(spec), spec->entry, &s, &failed) == SERVER_E_FAILED &&
+            failed)
+                text_format(ret, size, "the %s cannot be started: %s", server_name(failed),
+                            failed->reason);
+        else
+                text_format(ret, size, "no forkserver has this entry any more");
 }
 
 /* ---- one that is held up, as by a dead network mount, is answered by starting another */
@@ -323,6 +378,7 @@ void server_watch_answers(Server *s) {
 /* ---- workers and orphans */
 
 void server_move_to_orphans(Server *s, Attempt *a) {
+        spare_forget(a);
         DL_DELETE(s->attempts, a);
         s->n_attempts--;
         a->server = NULL;
@@ -330,6 +386,9 @@ void server_move_to_orphans(Server *s, Attempt *a) {
 }
 
 void server_remove_attempt(ServerSet *set, Attempt *a) {
+        if (a->host)
+                a->host->host = NULL;
+        spare_forget(a);
         if (a->server) {
                 DL_DELETE(a->server->attempts, a);
                 a->server->n_attempts--;
@@ -349,7 +408,7 @@ void server_set_poll(ServerSet *set) {
 void server_set_wait_twin(ServerSet *set) {
         Server *s;
 
-        DL_FOREACH(set->servers, s)
+        DL_FOREACH (set->servers, s)
                 if (s->kind == SERVER_TWIN && s->state == SERVER_STARTING && s->channel >= 0) {
                         struct pollfd p = { .fd = s->channel, .events = POLLIN };
 
@@ -396,7 +455,11 @@ void server_set_write(ServerSet *set, JsonText *t, const char *key) {
 
         json_text_open(t, key, '[');
         DL_FOREACH (set->servers, s)
-                server_write(s, t, NULL);
+                if (s->kind != SERVER_HOST)
+                        server_write(s, t, NULL);
+        for (NamedServer *n = named_next(set->daemon->named, NULL); n;
+             n = named_next(set->daemon->named, n))
+                named_write_summary(n, t, NULL);
         json_text_close(t, ']');
 }
 
@@ -407,11 +470,18 @@ void server_set_entries_text(ServerSet *set, char *ret, size_t size) {
 
         *ret = '\0';
         DL_FOREACH (set->servers, s)
-                json_array_foreach (s->entries, i, e)
+                json_array_foreach (s->kind == SERVER_TWIN ? s->entries : NULL, i, e)
                         if (n < size)
                                 n += (size_t)snprintf(
                                         ret + n, size - n, "%s%s", n > 0 ? ", " : "",
                                         json_string_value(json_object_get(e, "name")));
+}
+
+void server_set_kill_hosts(ServerSet *set) {
+        Server *s;
+
+        DL_FOREACH (set->servers, s)
+                host_kill(s);
 }
 
 void server_set_stop(ServerSet *set) {

@@ -6,10 +6,14 @@
 #include "server.h"
 
 #include "daemon.h"
+#include "host-ready.h"
+#include "host.h"
 #include "log.h"
 #include "packet.h"
 #include "process-id.h"
 #include "server-private.h"
+#include "spare.h"
+#include "text.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -19,6 +23,10 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <utlist.h>
+
+#define COMPLAINTS_MAX  10                   /* about one host */
+#define HOST_PACKETS    4096                 /* of one host, where all that is there is wanted */
+#define HOST_PACKET_MAX ((size_t)256 * 1024) /* the largest Ready fits */
 
 extern char **environ;
 
@@ -38,18 +46,53 @@ ServerKind server_kind(const Server *s) {
 }
 
 const char *server_name(const Server *s) {
-        return s->kind == SERVER_TWIN ? "twin" : "spawner";
+        switch (s->kind) {
+        case SERVER_TWIN:
+                return "twin";
+        case SERVER_HOST:
+                return s->name;
+        default:
+                return "spawner";
+        }
+}
+
+const char *server_label(const Server *s) {
+        return s->kind == SERVER_HOST ? s->label : server_name(s);
+}
+
+unsigned server_generation(const Server *s) {
+        return s->generation;
+}
+
+pid_t server_pid(const Server *s) {
+        return s->pid;
+}
+
+uid_t server_uid(const Server *s) {
+        return s->kind == SERVER_HOST ? s->uid : geteuid();
+}
+
+bool server_trusted(const Server *s) {
+        return server_uid(s) == geteuid();
+}
+
+NamedServer *server_named(const Server *s) {
+        return s->named;
 }
 
 static void server_set_state(Server *s, ServerState state, const char *sentence) {
         _cleanup_(json_text_done) JsonText t = JSON_TEXT_NULL;
 
         s->state = state;
-        if (!s->daemon->watch)
+        if (!s->daemon->watch || s->kind == SERVER_HOST)
                 return;
         server_write(s, &t, NULL);
         watch_event(s->daemon->watch, "server", json_text_finish(&t) < 0 ? NULL : t.text, "%s: %s",
                     server_name(s), sentence);
+}
+
+void server_become(Server *s, ServerState state) {
+        server_set_state(s, state, "");
 }
 
 /* ---- sending */
@@ -127,7 +170,7 @@ void server_acknowledge(Server *s, const Attempt *a) {
         int n = snprintf(text, sizeof(text),
                          "{\"method\":\"Acknowledge\",\"parameters\":{\"id\":%" PRIu64
                          ",\"attempt\":%u}}",
-                         a->job_id, a->number);
+                         a->key_id, a->key_number);
 
         (void)server_send(s, text, (size_t)n, NULL, 0);
 }
@@ -165,7 +208,7 @@ static Attempt *find_attempt(const Server *s, json_t *parameters) {
 
         /* newest last, and it is mostly the newest or the oldest that is asked for */
         DL_FOREACH (s->attempts, a)
-                if (a->job_id == (uint64_t)id && a->number == (unsigned)number)
+                if (a->key_id == (uint64_t)id && a->key_number == (unsigned)number)
                         return a;
         return NULL;
 }
@@ -176,6 +219,10 @@ static void on_ready(Server *s, Packet *p) {
         json_t *usec = json_object_get(p->parameters, "preloadUSec");
         char sentence[128];
 
+        if (s->kind == SERVER_HOST) {
+                host_ready(s, p->parameters);
+                return;
+        }
         json_decref(s->entries);
         s->entries = json_incref(json_object_get(p->parameters, "entries"));
         if (s->preload_usec == 0)
@@ -184,6 +231,16 @@ static void on_ready(Server *s, Packet *p) {
         snprintf(sentence, sizeof(sentence), "ready with pid %d", s->pid);
         server_set_state(s, SERVER_READY, sentence);
         queue_wake(s->daemon->queue);
+}
+
+static void on_refused(Server *s, Packet *p) {
+        char reason[sizeof(s->reason)];
+
+        host_refusal_read(p->parameters, reason, sizeof(reason));
+        if (s->kind == SERVER_HOST)
+                host_refused(s, reason);
+        else
+                log_error("%s: %s", server_name(s), reason);
 }
 
 static void on_started(Attempt *a, Packet *p) {
@@ -230,9 +287,26 @@ static const struct {
         { "Failed", on_failed },
 };
 
+/* A host may be anybody's code: what it does wrong is logged a few times. */
+static void server_complain(Server *s, const char *format, ...) {
+        char sentence[256];
+        va_list ap;
+
+        if (s->kind == SERVER_HOST && s->complaints++ >= COMPLAINTS_MAX)
+                return;
+        va_start(ap, format);
+        text_formatv(sentence, sizeof(sentence), format, ap);
+        va_end(ap);
+        log_warning("%s: %s", server_label(s), sentence);
+}
+
 static void server_dispatch(Server *s, Packet *p) {
         if (streq(p->method, "Ready")) {
                 on_ready(s, p);
+                return;
+        }
+        if (streq(p->method, "Refused")) {
+                on_refused(s, p);
                 return;
         }
         if (streq(p->method, "Running")) {
@@ -247,8 +321,9 @@ static void server_dispatch(Server *s, Packet *p) {
                         Attempt *a = find_attempt(s, p->parameters);
 
                         if (!a)
-                                log_warning("%s: ignoring %s of an attempt that it does not have",
-                                            server_name(s), p->method);
+                                server_complain(s,
+                                                "ignoring %s of an attempt that it does not have",
+                                                reports[i].method);
                         else
                                 reports[i].function(a, p);
                         return;
@@ -260,12 +335,13 @@ static void server_dispatch(Server *s, Packet *p) {
 bool server_read(Server *s, unsigned max) {
         while (s->channel >= 0 && max-- > 0) {
                 _cleanup_(packet_done) Packet p = PACKET_NULL;
-                int r = packet_receive(s->channel, &p);
+                int r = packet_receive_bounded(
+                        s->channel, s->kind == SERVER_HOST ? HOST_PACKET_MAX : PACKET_MAX, &p);
 
                 if (r == PACKET_E_AGAIN)
                         return true;
                 if (r == PACKET_E_INVALID) {
-                        log_warning("%s: ignoring a packet that is none", server_name(s));
+                        server_complain(s, "ignoring a packet that is none");
                         continue;
                 }
                 if (r != 0) {
@@ -292,6 +368,10 @@ static int on_channel(sd_event_source *source, int fd, uint32_t events, void *us
 void server_look(Server *s) {
         siginfo_t si = { 0 };
 
+        if (s->kind == SERVER_HOST) { /* its spawner tells of its end */
+                (void)server_read(s, HOST_PACKETS);
+                return;
+        }
         if (!server_read(s, UINT32_MAX))
                 return;
         if (waitid(P_PIDFD, (id_t)s->pidfd, &si, WEXITED | WNOHANG | WNOWAIT) == 0 &&
@@ -358,7 +438,13 @@ void server_gone(Server *s) {
                 output_free(o);
         }
 
-        server_end_process(s);
+        if (s->kind == SERVER_HOST) {
+                spare_end_all(s);
+                if (!retired)
+                        server_become(s, SERVER_FAILED);
+                retired = true; /* its forkserver tells */
+        } else
+                server_end_process(s);
 
         if (!retired) {
                 log_warning("%s with pid %d has gone: %s", server_name(s), s->pid, s->reason);
@@ -370,7 +456,23 @@ void server_gone(Server *s) {
                 server_move_to_orphans(s, a);
                 attempt_orphaned(a);
         }
-        server_restart(s);
+        if (s->kind == SERVER_HOST)
+                host_gone(s);
+        else
+                server_restart(s);
+}
+
+int server_attach_channel(Server *s) {
+        int r = sd_event_add_io(s->daemon->event, &s->channel_source, s->channel, EPOLLIN,
+                                on_channel, s);
+
+        if (r < 0)
+                return r;
+        (void)sd_event_source_set_priority(s->channel_source, PRIORITY_SERVER);
+        s->epoch++;
+        s->heard = false;
+        s->starts++;
+        return server_send_hello(s);
 }
 
 int server_attach(Server *s, Daemon *daemon) {
@@ -380,18 +482,11 @@ int server_attach(Server *s, Daemon *daemon) {
         s->pidfd = (int)syscall(SYS_pidfd_open, s->pid, 0);
         if (s->pidfd < 0)
                 return -errno;
-        r = sd_event_add_io(daemon->event, &s->channel_source, s->channel, EPOLLIN, on_channel, s);
-        if (r < 0)
-                return r;
-        (void)sd_event_source_set_priority(s->channel_source, PRIORITY_SERVER);
         r = sd_event_add_io(daemon->event, &s->pidfd_source, s->pidfd, EPOLLIN, on_pidfd, s);
         if (r < 0)
                 return r;
         (void)sd_event_source_set_priority(s->pidfd_source, PRIORITY_SERVER);
-        s->epoch++;
-        s->heard = false;
-        s->starts++;
-        return server_send_hello(s);
+        return server_attach_channel(s);
 }
 
 static int spawn_attributes(posix_spawnattr_t *attributes) {
@@ -469,9 +564,13 @@ Server *server_free(Server *s) {
                 DL_DELETE(s->output, o);
                 output_free(o);
         }
-        for (char **arg = s->argv; arg && *arg; arg++)
-                free(*arg);
-        free(s->argv);
+        sd_event_source_disable_unref(s->host_timer);
+        sd_event_source_disable_unref(s->spare_timer);
+        strings_free(s->argv);
+        free(s->name);
+        free(s->label);
+        host_log_free(s->log);
+        json_decref(s->early_ready);
         json_decref(s->entries);
         free(s);
         return NULL;

@@ -10,11 +10,13 @@
 
 #include <sys/types.h>
 
+typedef struct NamedServer NamedServer;
 typedef struct ServerSet ServerSet;
 
 typedef enum ServerKind {
         SERVER_SPAWNER,
         SERVER_TWIN,
+        SERVER_HOST, /* a generation of a named forkserver: see named.h, host.h */
 } ServerKind;
 
 typedef enum ServerState {
@@ -41,13 +43,17 @@ void server_set_keeper_gone(ServerSet *set);
 
 enum {
         SERVER_E_WAIT = 1, /* none is up now; queue_wake() is called when one is */
-        SERVER_E_NONE,     /* no such thing: no modules are preloaded */
-        SERVER_E_NO_ENTRY, /* the twin does not have this entry */
-        SERVER_E_FAILED,   /* it was started again and again and never got ready */
+        SERVER_E_NONE,     /* no such thing: no modules are preloaded, no forkserver has this name */
+        SERVER_E_NO_ENTRY, /* it does not have this entry */
+        SERVER_E_FAILED,   /* it was started again and again and never got ready, or is stopped */
 };
 
-/* The forkserver for a job of this start method; after SERVER_E_FAILED that one, for its reason. */
-int server_set_pick(ServerSet *set, StartMethod method, const char *entry, Server **ret);
+/* The forkserver for such a job, *ret set only with 0: the spawner for `spawn`, also of an entry;
+ * the twin for `fork`; what serves of a named one for `forkserver`, which is started if need be. */
+int server_set_pick(ServerSet *set, const JobSpec *spec, Server **ret);
+/* Why it could not be picked, after any of the other outcomes but SERVER_E_WAIT: "the forkserver
+ * 'spell' has failed: …". */
+void server_set_pick_reason(ServerSet *set, const JobSpec *spec, char *ret, size_t size);
 /* Why it is failed; empty when it is not. */
 const char *server_reason(const Server *s);
 /* Waits, at most a second, until the twin has said which entries it has: it has preloaded by now, and
@@ -65,13 +71,27 @@ void server_set_entries_text(ServerSet *set, char *ret, size_t size);
 /* The loop is about to end: every forkserver ends as its channel is closed; waits for them,
  * bounded. */
 void server_set_stop(ServerSet *set);
+/* The loop has ended without their end: SIGKILL to what is left of hosts. */
+void server_set_kill_hosts(ServerSet *set);
 
 /* In order, never lost: what the channel does not take now is kept. fds are duplicated as needed.
  */
 int server_send(Server *s, const char *text, size_t length, const int *fds, size_t n_fds);
 void server_acknowledge(Server *s, const Attempt *a);
 ServerKind server_kind(const Server *s);
+/* "spawner", "twin", "spell"; and for log lines and titles: "spell#2". */
 const char *server_name(const Server *s);
+const char *server_label(const Server *s);
+/* Which life of a named forkserver, from 1; 0: built-in. */
+unsigned server_generation(const Server *s);
+/* Its process; 0: none, or not known yet. */
+pid_t server_pid(const Server *s);
+/* As whom it and its workers run. */
+uid_t server_uid(const Server *s);
+/* It runs as we do. Else it is another user's code: what it says of processes is looked at twice. */
+bool server_trusted(const Server *s);
+/* What a generation is of; NULL: built-in. */
+NamedServer *server_named(const Server *s);
 void server_add_attempt(Server *s, Attempt *a);
 /* Takes it from its server, or from the orphans. */
 void server_remove_attempt(ServerSet *set, Attempt *a);

@@ -120,7 +120,7 @@ static noreturn void twin_child(const ModuleSet *set, int channel, const int *kn
                         close_fd(known_fds[i]);
         (void)setsid();
         twin_take_title();
-        _exit(serve(&options));
+        _exit(serve(&options, NULL));
 }
 
 int twin_start(char *const *names, const int *known_fds, size_t n_known, Server **ret) {
@@ -186,7 +186,7 @@ int twin_main(char *const *names) {
                 return EXIT_FAILURE;
         options.modules = set;
         twin_take_title();
-        r = serve(&options);
+        r = serve(&options, NULL);
         modules_free(set);
         return r;
 }

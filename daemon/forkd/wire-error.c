@@ -4,6 +4,8 @@
 
 #include "wire-error.h"
 
+#include "text.h"
+
 #include <inttypes.h>
 #include <stdarg.h>
 #include <sys/mman.h>
@@ -23,6 +25,12 @@ static const char *const names[_WIRE_ERROR_MAX] = {
         [WIRE_DRAINING] = "org.forkd.jobs.Draining",
         [WIRE_MANAGER_DRAINING] = "org.forkd.manager.Draining",
         [WIRE_RELOAD_FAILED] = "org.forkd.manager.ReloadFailed",
+        [WIRE_SERVERS_NO_SUCH_SERVER] = "org.forkd.servers.NoSuchServer",
+        [WIRE_SERVERS_NAME_TAKEN] = "org.forkd.servers.NameTaken",
+        [WIRE_SERVERS_SERVER_FAILED] = "org.forkd.servers.ServerFailed",
+        [WIRE_SERVERS_LIMIT_REACHED] = "org.forkd.servers.LimitReached",
+        [WIRE_SERVERS_WRONG_STATE] = "org.forkd.servers.WrongState",
+        [WIRE_SERVERS_DRAINING] = "org.forkd.servers.Draining",
 };
 
 const char *wire_error_name(WireError error) {
@@ -36,7 +44,7 @@ int wire_error(Call *call, WireError error, json_t *details, const char *sentenc
         int r;
 
         va_start(ap, sentence);
-        vsnprintf(text, sizeof(text), sentence, ap);
+        text_formatv(text, sizeof(text), sentence, ap);
         va_end(ap);
 
         json_object_set_new(parameters, "sentence", json_string(text));

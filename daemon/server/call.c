@@ -5,6 +5,8 @@
 
 #include "call.h"
 
+#include "plain-text.h"
+
 #include <poll.h>
 #include <stdarg.h>
 #include <sys/stat.h>
@@ -52,6 +54,21 @@ int worker_channel_receive(const WorkerChannel *channel, Packet *ret) {
         }
 }
 
+int worker_channel_send_text(const WorkerChannel *channel, const char *text, size_t length) {
+        for (;;) {
+                int r;
+
+                if (!worker_channel_is_ours(channel))
+                        return -EBADF;
+                r = packet_send_text(channel->fd, text, length, NULL, 0);
+                if (r != PACKET_E_AGAIN)
+                        return r;
+                r = worker_channel_wait(channel, POLLOUT, -1);
+                if (r < 0)
+                        return r;
+        }
+}
+
 int worker_channel_send(const WorkerChannel *channel, const char *method, json_t *parameters) {
         for (;;) {
                 int r;
@@ -77,26 +94,9 @@ void call_done(ForkdCall *call) {
         *call = (ForkdCall){ 0 };
 }
 
-/* Entries write what they like into their errors; JSON takes only UTF-8. */
-static json_t *json_text(const char *text) {
-        json_t *value = json_string(text);
-        char *copy;
-
-        if (value)
-                return value;
-        copy = strdup(text);
-        if (!copy)
-                return NULL;
-        for (char *p = copy; *p; p++)
-                if ((unsigned char)*p >= 0x80)
-                        *p = '?';
-        value = json_string(copy);
-        free(copy);
-        return value;
-}
-
 int call_raise(ForkdCall *call, const char *code, const char *text) {
-        json_t *parameters = json_pack("{so,so}", "code", json_text(code), "text", json_text(text));
+        json_t *parameters =
+                json_pack("{so,so}", "code", plain_text(code), "text", plain_text(text));
         int r = parameters ? worker_channel_send(call->channel, "Raised", parameters) : -ENOMEM;
 
         json_decref(parameters);

@@ -24,6 +24,8 @@ int worker_channel_init(WorkerChannel *ret, int fd);
  * (-EBADF: it is no longer our channel). */
 int worker_channel_receive(const WorkerChannel *channel, Packet *ret);
 int worker_channel_send(const WorkerChannel *channel, const char *method, json_t *parameters);
+/* A whole object, at most PACKET_INLINE_MAX, without allocating. */
+int worker_channel_send_text(const WorkerChannel *channel, const char *text, size_t length);
 
 struct ForkdCall {
         const WorkerChannel *channel;

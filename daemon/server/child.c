@@ -20,6 +20,7 @@
 
 static const char *const stage_names[_CHILD_STAGE_MAX] = {
         [CHILD_STAGE_NONE] = "none",
+        [CHILD_STAGE_PRELOAD] = "preload",
         [CHILD_STAGE_FORK] = "fork",
         [CHILD_STAGE_SIGNALS] = "signals",
         [CHILD_STAGE_SESSION] = "session",
@@ -60,14 +61,16 @@ static int fail(ChildReport *report, ChildStage stage, const char *object) {
         return -1;
 }
 
-/* A child of clone3 has had its handlers cleared at birth (CLONE_CLEAR_SIGHAND) and its forkserver
- * ignores nothing; one of fork() has what preloaded code has left. */
-static int child_reset_signals(const Plan *plan) {
+static int child_unblock_signals(void) {
+        static const uint64_t none = 0;
+
+        return (int)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &none, NULL, KERNEL_SIGSET_SIZE);
+}
+
+static int child_default_signals(void) {
         /* struct sigaction of the kernel: SIG_DFL, no flags, no restorer, empty mask */
         static const unsigned long action[4] = { 0 };
 
-        if (plan->argv)
-                return 0;
         for (int i = 1; i <= KERNEL_SIGNALS; i++) {
                 if (i == SIGKILL || i == SIGSTOP ||
                     (i >= SIGNAL_GLIBC_FIRST && i <= SIGNAL_GLIBC_LAST))
@@ -76,6 +79,10 @@ static int child_reset_signals(const Plan *plan) {
                         return -1;
         }
         return 0;
+}
+
+int child_reset_signals(void) {
+        return child_default_signals() < 0 ? -1 : child_unblock_signals();
 }
 
 static int write_file(int directory, const char *path, const char *text, size_t length) {
@@ -87,13 +94,6 @@ static int write_file(int directory, const char *path, const char *text, size_t 
         n = syscall(SYS_write, fd, text, length);
         close_fd((int)fd);
         return n < 0 ? -1 : 0;
-}
-
-/* fork() cannot give birth in a cgroup, and pthread_atfork handlers need fork(). */
-static int child_enter_cgroup(const Plan *plan) {
-        if (plan->argv || plan->cgroup < 0)
-                return 0;
-        return write_file(plan->cgroup, "cgroup.procs", "0", 1);
 }
 
 /* A low number of descriptors would get in our own way, as received ones may have numbers above it.
@@ -188,6 +188,7 @@ static int stream_open(const char *path, int i, bool append) {
         return (int)fd;
 }
 
+/* A worker of entries has /dev/null there already. */
 static int child_open_streams(const Plan *plan, int fds[static 3], ChildReport *report) {
         for (int i = 0; i < 3; i++) {
                 const PlanStdio *s = &plan->stdio[i];
@@ -195,7 +196,7 @@ static int child_open_streams(const Plan *plan, int fds[static 3], ChildReport *
 
                 switch (s->kind) {
                 case PLAN_STDIO_NULL:
-                        fds[i] = stream_open("/dev/null", i, true);
+                        fds[i] = plan->argv ? stream_open("/dev/null", i, true) : i;
                         if (fds[i] < 0)
                                 return fail(report, stage, "/dev/null");
                         break;
@@ -219,10 +220,17 @@ static int dup_to(int from, int to, int flags) {
         return (int)syscall(SYS_dup3, from, to, flags);
 }
 
-/* Closes all from first on but those that modules have declared. */
-static int child_close_others(const Plan *plan, unsigned first) {
-        for (size_t i = 0; i < plan->n_keep; i++) {
-                unsigned kept = (unsigned)plan->keep[i];
+static int child_place_streams(const int fds[static 3]) {
+        for (int i = 0; i < 3; i++)
+                if (fds[i] != i && dup_to(fds[i], i, 0) < 0)
+                        return -1;
+        return 0;
+}
+
+/* Closes all from first on but those that were declared. */
+static int child_close_others(const int *keep, size_t n_keep, unsigned first) {
+        for (size_t i = 0; i < n_keep; i++) {
+                unsigned kept = (unsigned)keep[i];
 
                 if (kept < first)
                         continue;
@@ -233,31 +241,41 @@ static int child_close_others(const Plan *plan, unsigned first) {
         return (int)syscall(SYS_close_range, first, ~0U, 0);
 }
 
-/* Sources are above 2: 0 to 2 were open when they came. The channel and the token may have each
- * other's numbers, so both move out of the way first. On return the token is at *ret_token, all
- * else as the worker gets it. */
-static int child_place_descriptors(const Plan *plan, const int fds[static 3], int *ret_token) {
-        int token_to = plan->argv ? CHILD_CHANNEL_FD : CHILD_TOKEN_FD;
-        int token = plan->token, channel = plan->channel;
+/* Sources are above 2: 0 to 2 were open when they came. Channel and token may have each other's
+ * numbers, so the token moves out of the way first. On return it is at *ret_token, all else as the
+ * command gets it. */
+static int child_place_command(const Plan *plan, const int fds[static 3], int *ret_token) {
+        int token_to = plan->channel < 0 ? CHILD_CHANNEL_FD : CHILD_TOKEN_FD;
+        int token = plan->token;
 
-        for (int i = 0; i < 3; i++)
-                if (dup_to(fds[i], i, 0) < 0)
-                        return -1;
-
+        if (child_place_streams(fds) < 0)
+                return -1;
         if (token <= CHILD_TOKEN_FD) {
                 token = (int)syscall(SYS_fcntl, token, F_DUPFD_CLOEXEC, CHILD_TOKEN_FD + 1);
                 if (token < 0)
                         return -1;
         }
-        /* CLOEXEC: what an entry executes has no business with the channel */
-        if (!plan->argv && channel != CHILD_CHANNEL_FD &&
-            dup_to(channel, CHILD_CHANNEL_FD, O_CLOEXEC) < 0)
+        if (plan->channel == CHILD_CHANNEL_FD) {
+                if (syscall(SYS_fcntl, CHILD_CHANNEL_FD, F_SETFD, 0) < 0)
+                        return -1;
+        } else if (plan->channel >= 0 && dup_to(plan->channel, CHILD_CHANNEL_FD, 0) < 0)
                 return -1;
         if (dup_to(token, token_to, O_CLOEXEC) < 0)
                 return -1;
 
         *ret_token = token_to;
-        return child_close_others(plan, (unsigned)token_to + 1);
+        return child_close_others(NULL, 0, (unsigned)token_to + 1);
+}
+
+/* All else was closed at birth; what came with the plan is closed by the worker. */
+static int child_place_entry(const Plan *plan, const int fds[static 3], int *ret_token) {
+        if (child_place_streams(fds) < 0)
+                return -1;
+        for (int i = 0; i < 3; i++)
+                if (plan->stdio[i].kind == PLAN_STDIO_PATH)
+                        close_fd(fds[i]);
+        *ret_token = plan->token;
+        return 0;
 }
 
 static int child_take_token(int fd) {
@@ -267,20 +285,45 @@ static int child_take_token(int fd) {
         do
                 n = syscall(SYS_read, fd, &value, sizeof(value));
         while (n < 0 && errno == EINTR);
-        close_fd(fd);
         return n < 0 ? -1 : 0;
 }
 
-int child_prepare(const Plan *plan, ChildReport *report) {
-        static const uint64_t no_signals = 0;
-        int fds[3] = { -1, -1, -1 }, token;
+static int child_place_birth(ChildBirth *birth, ChildReport *report) {
+        long null = syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR | O_NOCTTY | O_CLOEXEC, 0);
+        int fds[3] = { (int)null, (int)null, (int)null };
 
-        if (child_reset_signals(plan) < 0)
+        if (null < 0)
+                return fail(report, CHILD_STAGE_STDIN, "/dev/null");
+        /* CLOEXEC: what an entry executes has no business with the channel */
+        if (child_place_streams(fds) < 0 ||
+            (birth->channel != CHILD_CHANNEL_FD &&
+             dup_to(birth->channel, CHILD_CHANNEL_FD, O_CLOEXEC) < 0))
+                return fail(report, CHILD_STAGE_DESCRIPTORS, NULL);
+        birth->channel = CHILD_CHANNEL_FD;
+        if (child_close_others(birth->keep, birth->n_keep, CHILD_CHANNEL_FD + 1) < 0)
+                return fail(report, CHILD_STAGE_DESCRIPTORS, NULL);
+        return 0;
+}
+
+/* Handlers are what preloaded code has left. fork() cannot give birth in a cgroup, and
+ * pthread_atfork() handlers need fork(): so the worker goes there itself. */
+int child_be_born(ChildBirth *birth, ChildReport *report) {
+        if (child_default_signals() < 0)
                 return fail(report, CHILD_STAGE_SIGNALS, NULL);
         if (syscall(SYS_setsid) < 0)
                 return fail(report, CHILD_STAGE_SESSION, NULL);
-        if (child_enter_cgroup(plan) < 0)
+        if (birth->cgroup >= 0 && write_file(birth->cgroup, "cgroup.procs", "0", 1) < 0)
                 return fail(report, CHILD_STAGE_CGROUP, NULL);
+        if (child_place_birth(birth, report) < 0)
+                return -1;
+        if (child_unblock_signals() < 0)
+                return fail(report, CHILD_STAGE_SIGNALS, NULL);
+        return 0;
+}
+
+int child_prepare(const Plan *plan, ChildReport *report) {
+        int fds[3] = { -1, -1, -1 }, token, r;
+
         if (child_set_limits(plan, report) < 0)
                 return -1;
         if (child_change_user(plan) < 0)
@@ -291,7 +334,9 @@ int child_prepare(const Plan *plan, ChildReport *report) {
                 syscall(SYS_umask, plan->umask);
         if (child_open_streams(plan, fds, report) < 0)
                 return -1;
-        if (child_place_descriptors(plan, fds, &token) < 0)
+        r = plan->argv ? child_place_command(plan, fds, &token)
+                       : child_place_entry(plan, fds, &token);
+        if (r < 0)
                 return fail(report, CHILD_STAGE_DESCRIPTORS, NULL);
         if (child_limit_descriptors(plan) < 0)
                 return fail(report, CHILD_STAGE_LIMITS, plan_limit_name(RLIMIT_NOFILE));
@@ -299,7 +344,7 @@ int child_prepare(const Plan *plan, ChildReport *report) {
                 return fail(report, CHILD_STAGE_PRIVILEGES, NULL);
         if (child_take_token(token) < 0)
                 return fail(report, CHILD_STAGE_TOKEN, NULL);
-        if (syscall(SYS_rt_sigprocmask, SIG_SETMASK, &no_signals, NULL, KERNEL_SIGSET_SIZE) < 0)
+        if (child_unblock_signals() < 0)
                 return fail(report, CHILD_STAGE_SIGNALS, NULL);
         return 0;
 }
@@ -309,6 +354,11 @@ void child_exec(const ChildStart *start) {
         ChildReport *report = start->report;
         int error = ENOENT;
 
+        /* handlers were cleared at birth (CLONE_CLEAR_SIGHAND), the spawner ignores nothing */
+        if (syscall(SYS_setsid) < 0) {
+                fail(report, CHILD_STAGE_SESSION, NULL);
+                _exit(CHILD_EXIT_STATUS);
+        }
         if (child_prepare(plan, report) < 0)
                 _exit(CHILD_EXIT_STATUS);
 

@@ -2,8 +2,8 @@
 #pragma once
 
 /* What happens between fork and exec or entry: async-signal-safe calls only, all that is needed
- * stands in the plan. A child of CLONE_VM runs this on memory that it shares with the forkserver.
- */
+ * stands in the plan. Commands do all of it at once, on memory that they share with the forkserver
+ * (CLONE_VM). Workers of entries are born first, and do the job's part when they have a job. */
 
 #include "plan.h"
 
@@ -12,6 +12,7 @@
 /* The stages of forkd-server(7). */
 typedef enum ChildStage {
         CHILD_STAGE_NONE, /* nothing has failed */
+        CHILD_STAGE_PRELOAD,
         CHILD_STAGE_FORK,
         CHILD_STAGE_SIGNALS,
         CHILD_STAGE_SESSION,
@@ -33,26 +34,40 @@ typedef enum ChildStage {
 
 const char *child_stage_to_string(ChildStage stage);
 
-/* How far the child has come; in memory that parent and child share. */
+/* How far the child has come. */
 typedef struct ChildReport {
         ChildStage stage; /* where it failed, and why */
         int error;
-        volatile int running; /* the entry is about to be called */
-        char object[1024];    /* what was concerned, cut short when it is long; or empty */
+        char object[1024]; /* what was concerned, cut short when it is long; or empty */
 } ChildReport;
 
 /* object may be NULL. Async-signal-safe. */
 void child_report_fill(ChildReport *report, ChildStage stage, int error, const char *object);
 
-/* A worker's channel. */
+/* A worker's channel, or what a command gets besides its streams. Hosts keep it and the next one
+ * free of declared descriptors. */
 #define CHILD_CHANNEL_FD 3
-/* Hosts of modules keep this and the channel's number free of declared descriptors. */
-#define CHILD_TOKEN_FD 4
+#define CHILD_TOKEN_FD   4
 
 #define CHILD_EXIT_STATUS 127 /* nobody gets to see it: the report is what counts */
 
-/* All steps up to the token, signals unblocked. 0, or -1 with the report filled. */
+/* What a worker of entries needs before it has a job. */
+typedef struct ChildBirth {
+        int channel;     /* CHILD_CHANNEL_FD once it is there */
+        int cgroup;      /* -1: none */
+        const int *keep; /* descriptors that were declared, ascending; borrowed */
+        size_t n_keep;
+} ChildBirth;
+
+/* The first steps of a worker of entries: its own session, cgroup and descriptors, streams to
+ * /dev/null, signals unblocked. 0, or -1 with the report filled. */
+int child_be_born(ChildBirth *birth, ChildReport *report);
+/* The job's part, up to the token. Of an entry's plan neither descriptors nor the token are closed.
+ * 0, or -1 with the report filled. */
 int child_prepare(const Plan *plan, ChildReport *report);
+/* Dispositions to default, no signal blocked. 0, or -1 with errno. */
+int child_reset_signals(void);
+
 typedef struct ChildStart {
         const Plan *plan;
         ChildReport *report;

@@ -25,7 +25,6 @@ Forked *forked_free(Forked *a, Forked **table) {
         if (!a)
                 return NULL;
         HASH_DEL(*table, a);
-        launched_unmap(&a->child);
         close_fd(a->child.pidfd);
         free(a);
         return NULL;

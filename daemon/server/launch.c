@@ -160,44 +160,24 @@ int launch_command(Launcher *l, const Plan *plan, Launched *ret, ChildReport *re
         return 0;
 }
 
-void launched_unmap(Launched *launched) {
-        if (launched->report)
-                munmap(launched->report, sizeof(ChildReport));
-        launched->report = NULL;
-}
-
 static int launch_failed(ChildReport *ret_failure, int error) {
         child_report_fill(ret_failure, CHILD_STAGE_FORK, error, NULL);
         return LAUNCH_E_FAILED;
 }
 
-int launch_entry(const Plan *plan, Launched *ret, ChildReport *ret_failure) {
+int launch_worker(ChildBirth *birth, Launched *ret, ChildReport *ret_failure) {
         Launched launched = LAUNCHED_NULL;
         siginfo_t info;
 
-        launched.report = mmap(NULL, sizeof(ChildReport), PROT_READ | PROT_WRITE,
-                               MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        if (launched.report == MAP_FAILED)
-                return launch_failed(ret_failure, errno);
-
         launched.pid = fork();
-        if (launched.pid < 0) {
-                int error = errno;
-
-                launched_unmap(&launched);
-                return launch_failed(ret_failure, error);
-        }
+        if (launched.pid < 0)
+                return launch_failed(ret_failure, errno);
         if (launched.pid == 0) {
-                if (child_prepare(plan, launched.report) < 0)
-                        _exit(CHILD_EXIT_STATUS);
-                /* user code shall not reach what the forkserver reads */
-                launched.report->running = true;
-                launched_unmap(&launched);
+                ret_failure->stage = CHILD_STAGE_NONE;
+                (void)child_be_born(birth, ret_failure);
                 return LAUNCH_E_CHILD;
         }
 
-        /* nor shall later workers */
-        madvise(launched.report, sizeof(ChildReport), MADV_DONTFORK);
         launched.pidfd = (int)syscall(SYS_pidfd_open, launched.pid, 0);
         if (launched.pidfd < 0) {
                 int error = errno;
@@ -205,7 +185,6 @@ int launch_entry(const Plan *plan, Launched *ret, ChildReport *ret_failure) {
                 kill(launched.pid, SIGKILL);
                 while (waitid(P_PID, (id_t)launched.pid, &info, WEXITED) < 0 && errno == EINTR)
                         ;
-                launched_unmap(&launched);
                 return launch_failed(ret_failure, error);
         }
         *ret = launched;

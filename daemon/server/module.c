@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Modules and their entries. A ModuleSet belongs to the host that loaded it (forkd, forkd-server)
- * and lives as long as the process, and in its workers. The handles of dlopen() are never closed,
- * as pointers into preloaded code may be anywhere. */
+/* Modules and their entries. A ModuleSet belongs to the host that loaded it (forkd, forkd-server, a
+ * program in forkd_serve()) and lives as long as the process, and in its workers. The handles of
+ * dlopen() are never closed, as pointers into preloaded code may be anywhere. */
 
 #include "module.h"
 
@@ -15,15 +15,24 @@
 #define ENTRY_NAME_MAX 63
 #define KEEP_MAX       64
 
+typedef struct Kept {
+        int *fds; /* ascending, as descriptors are closed in ranges between them */
+        size_t n;
+} Kept;
+
 struct ModuleSet {
         const ForkdModule **modules;
         size_t n;
-        int *kept; /* ascending, as descriptors are closed in ranges between them */
-        size_t n_kept;
+        Kept kept;
 };
 
-/* forkd_module_keep_fd() has no context: the set that is being loaded, or NULL. */
+/* forkd_module_keep_fd() has no context: the set that is being loaded, or NULL; then a program
+ * declares what it keeps, before it calls forkd_serve(). */
 static ModuleSet *the_loading;
+static Kept the_kept;
+
+/* What forkd_module_arguments() returns. */
+static json_t *the_arguments;
 
 static int _printf_(2, 3) module_failed(char **ret_reason, const char *format, ...) {
         char *reason;
@@ -40,29 +49,28 @@ static int _printf_(2, 3) module_failed(char **ret_reason, const char *format, .
 }
 
 void forkd_module_keep_fd(int fd) {
-        ModuleSet *set = the_loading;
-        int *kept;
+        Kept *kept = the_loading ? &the_loading->kept : &the_kept;
+        int *fds;
         size_t i;
 
-        if (!set || fd <= STDERR_FILENO)
+        if (fd <= STDERR_FILENO)
                 return;
-        kept = reallocarray(set->kept, set->n_kept + 1, sizeof(int));
-        if (!kept)
+        fds = reallocarray(kept->fds, kept->n + 1, sizeof(int));
+        if (!fds)
                 return; /* then the descriptor is undeclared, and the safety check names it */
-        set->kept = kept;
+        kept->fds = fds;
 
-        for (i = set->n_kept; i > 0 && kept[i - 1] >= fd; i--)
-                if (kept[i - 1] == fd)
+        for (i = kept->n; i > 0 && fds[i - 1] >= fd; i--)
+                if (fds[i - 1] == fd)
                         return;
-        memmove(kept + i + 1, kept + i, (set->n_kept - i) * sizeof(int));
-        kept[i] = fd;
-        set->n_kept++;
+        memmove(fds + i + 1, fds + i, (kept->n - i) * sizeof(int));
+        fds[i] = fd;
+        kept->n++;
 }
 
-/* A bare name is looked for in the folders of FORKD_MODULE_PATH, then in that of installed modules.
- */
-static int module_find_file(const char *name, char **ret, char **ret_reason) {
-        const char *path = secure_getenv("FORKD_MODULE_PATH"), *p = path;
+/* A bare name is looked for in the folders of path, then in that of installed modules. */
+static int module_find_file(const char *name, const char *path, char **ret, char **ret_reason) {
+        const char *p = path;
 
         if (strchr(name, '/')) {
                 *ret = strdup(name);
@@ -144,13 +152,23 @@ static int module_check(const ModuleSet *set, const ForkdModule *module, const c
         return 0;
 }
 
-static int module_load(ModuleSet *set, const char *name, char **ret_reason) {
+static int modules_add(ModuleSet *set, const ForkdModule *module) {
+        const ForkdModule **modules = reallocarray(set->modules, set->n + 1, sizeof(*modules));
+
+        if (!modules)
+                return -ENOMEM;
+        set->modules = modules;
+        modules[set->n++] = module;
+        return 0;
+}
+
+static int module_load(ModuleSet *set, const char *name, const char *path, char **ret_reason) {
         _cleanup_(freep) char *file = NULL;
-        const ForkdModule **modules, *module;
+        const ForkdModule *module;
         void *handle;
         int r;
 
-        r = module_find_file(name, &file, ret_reason);
+        r = module_find_file(name, path, &file, ret_reason);
         if (r != 0)
                 return r;
         handle = dlopen(file, RTLD_NOW | RTLD_LOCAL);
@@ -166,17 +184,11 @@ static int module_load(ModuleSet *set, const char *name, char **ret_reason) {
         if (r != 0)
                 return r;
 
-        modules = reallocarray(set->modules, set->n + 1, sizeof(*modules));
-        if (!modules)
-                return -ENOMEM;
-        set->modules = modules;
-
         r = module->preload ? module->preload() : 0;
         if (r != 0)
                 return module_failed(ret_reason, "module '%s': its preload failed: %s", file,
                                      strerror(r < 0 ? -r : r));
-        modules[set->n++] = module;
-        return 0;
+        return modules_add(set, module);
 }
 
 /* Occupies the numbers that the channel and the token get in workers, so that no module declares
@@ -189,29 +201,58 @@ static void reserve_descriptors(int reserved[static 2]) {
         }
 }
 
-int modules_load(ModuleSet **ret, char *const *names, char **ret_reason) {
-        ModuleSet *set = calloc(1, sizeof(ModuleSet));
+static int modules_check_kept(const ModuleSet *set, char **ret_reason) {
+        if (set->kept.n <= KEEP_MAX)
+                return 0;
+        return module_failed(ret_reason, "the modules keep %zu descriptors open, more than %d",
+                             set->kept.n, KEEP_MAX);
+}
+
+int modules_load_from(ModuleSet **ret, char *const *names, const char *path, char **ret_reason) {
+        _cleanup_(modules_freep) ModuleSet *set = calloc(1, sizeof(ModuleSet));
         int reserved[2], r = 0;
 
         if (!set)
+                return -ENOMEM;
+        /* nobody has read any, so there are none: not even what a job of ours has in its
+         * environment */
+        if (!the_arguments && !(the_arguments = json_object()))
                 return -ENOMEM;
 
         reserve_descriptors(reserved);
         the_loading = set;
         for (size_t i = 0; names[i] && r == 0; i++)
-                r = module_load(set, names[i], ret_reason);
+                r = module_load(set, names[i], path, ret_reason);
         the_loading = NULL;
         for (size_t i = 0; i < ELEMENTSOF(reserved); i++)
                 close_fd(reserved[i]);
 
-        if (r == 0 && set->n_kept > KEEP_MAX)
-                r = module_failed(ret_reason, "the modules keep %zu descriptors open, more than %d",
-                                  set->n_kept, KEEP_MAX);
-        if (r != 0) {
-                modules_free(set);
+        r = r ?: modules_check_kept(set, ret_reason);
+        if (r != 0)
                 return r;
-        }
-        *ret = set;
+        *ret = steal(set);
+        return 0;
+}
+
+int modules_load(ModuleSet **ret, char *const *names, char **ret_reason) {
+        return modules_load_from(ret, names, secure_getenv("FORKD_MODULE_PATH"), ret_reason);
+}
+
+int modules_of_program(ModuleSet **ret, const ForkdModule *module, char **ret_reason) {
+        _cleanup_(modules_freep) ModuleSet *set = calloc(1, sizeof(ModuleSet));
+        int r = 0;
+
+        if (!set)
+                return -ENOMEM;
+        set->kept = the_kept;
+        the_kept = (Kept){ 0 };
+        if (module)
+                r = module_check(set, module, module->name ?: "", ret_reason)
+                            ?: modules_add(set, module);
+        r = r ?: modules_check_kept(set, ret_reason);
+        if (r != 0)
+                return r;
+        *ret = steal(set);
         return 0;
 }
 
@@ -219,7 +260,7 @@ ModuleSet *modules_free(ModuleSet *set) {
         if (!set)
                 return NULL;
         free(set->modules);
-        free(set->kept);
+        free(set->kept.fds);
         free(set);
         return NULL;
 }
@@ -245,6 +286,28 @@ const ForkdModule *modules_get(const ModuleSet *set, size_t i) {
 }
 
 const int *modules_kept_fds(const ModuleSet *set, size_t *ret_n) {
-        *ret_n = set->n_kept;
-        return set->kept;
+        *ret_n = set->kept.n;
+        return set->kept.fds;
+}
+
+/* ---- Arguments= */
+
+int modules_read_arguments(void) {
+        const char *text = getenv("FORKD_ARGUMENTS");
+        json_t *object = text ? json_loads(text, JSON_REJECT_DUPLICATES, NULL) : json_object();
+
+        if (!json_is_object(object)) {
+                json_decref(object);
+                return object || text ? -EINVAL : -ENOMEM;
+        }
+        json_decref(the_arguments);
+        the_arguments = object;
+        return 0;
+}
+
+const json_t *forkd_module_arguments(void) {
+        /* a program may ask before forkd_serve() does */
+        if (!the_arguments && modules_read_arguments() < 0)
+                the_arguments = json_object();
+        return the_arguments;
 }

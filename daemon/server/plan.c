@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Reading plans. A Plan belongs to the forkserver that launches it and is gone when the launch is.
- * Lives in forkservers. forkd checks what its clients say; here everything is checked that the
- * child would otherwise stumble over. */
+/* Reading plans. A Plan belongs to the spawner that launches it, and is gone when the launch is, or
+ * to the worker that carries it out, and stays as long as its environment is used. forkd checks
+ * what its clients say; here everything is checked that the child would otherwise stumble over. */
 
 #include "plan.h"
 
@@ -111,9 +111,27 @@ static int plan_find_candidates(Plan *plan) {
         }
 }
 
-static int plan_read_program(Plan *plan, const json_t *object, const Packet *packet,
+static int plan_read_command(Plan *plan, const json_t *object, const Packet *packet,
                              const char **ret_reason) {
         const json_t *command = json_object_get(object, "command");
+        const json_t *channel = json_object_get(object, "channel");
+        int r;
+
+        if (!json_is_array(command) || json_array_size(command) == 0)
+                return plan_invalid(ret_reason, "command is no array of at least one string");
+        if (!json_absent(channel)) {
+                plan->channel = packet_fd(packet, channel);
+                if (plan->channel < 0)
+                        return plan_invalid(ret_reason, "channel is no descriptor of the packet");
+        }
+        r = read_strings(command, &plan->argv);
+        if (r != 0)
+                return r < 0 ? r : plan_invalid(ret_reason, "command is no array of strings");
+        return plan_find_candidates(plan);
+}
+
+static int plan_read_program(Plan *plan, const json_t *object, const Packet *packet, PlanKind kind,
+                             const char **ret_reason) {
         const json_t *environment = json_object_get(object, "environment");
         int r;
 
@@ -123,21 +141,11 @@ static int plan_read_program(Plan *plan, const json_t *object, const Packet *pac
         if (r != 0)
                 return r < 0 ? r : plan_invalid(ret_reason, "environment is no array of strings");
 
-        if (json_is_true(json_object_get(object, "entry"))) {
-                if (!json_absent(command))
-                        return plan_invalid(ret_reason, "both command and entry are given");
-                plan->channel = packet_fd(packet, json_object_get(object, "channel"));
-                if (plan->channel < 0)
-                        return plan_invalid(ret_reason, "channel is no descriptor of the packet");
-                return 0;
-        }
-
-        if (!json_is_array(command) || json_array_size(command) == 0)
-                return plan_invalid(ret_reason, "command is no array of at least one string");
-        r = read_strings(command, &plan->argv);
-        if (r != 0)
-                return r < 0 ? r : plan_invalid(ret_reason, "command is no array of strings");
-        return plan_find_candidates(plan);
+        if (kind == PLAN_COMMAND)
+                return plan_read_command(plan, object, packet, ret_reason);
+        if (!json_absent(json_object_get(object, "command")))
+                return plan_invalid(ret_reason, "a worker of entries cannot execute a command");
+        return 0;
 }
 
 static int plan_read_stdio(Plan *plan, const json_t *object, const Packet *packet,
@@ -310,11 +318,11 @@ static int plan_read_scalars(Plan *plan, const json_t *object, const char **ret_
                 plan->has_nice = true;
                 plan->nice = (int)json_integer_value(nice_);
         }
-        plan->title = json_string_value(json_object_get(object, "title"));
         return 0;
 }
 
-static int plan_read_descriptors(Plan *plan, const Packet *packet, const char **ret_reason) {
+static int plan_read_descriptors(Plan *plan, const Packet *packet, PlanKind kind,
+                                 const char **ret_reason) {
         const json_t *cgroup = json_object_get(packet->parameters, "cgroup");
         struct stat st;
         int flags;
@@ -331,7 +339,7 @@ static int plan_read_descriptors(Plan *plan, const Packet *packet, const char **
         if (!(flags & O_NONBLOCK) && fcntl(plan->token, F_SETFL, flags | O_NONBLOCK) < 0)
                 return -errno;
 
-        if (!json_absent(cgroup)) {
+        if (kind == PLAN_COMMAND && !json_absent(cgroup)) {
                 plan->cgroup = packet_fd(packet, cgroup);
                 if (plan->cgroup < 0)
                         return plan_invalid(ret_reason, "cgroup is no descriptor of the packet");
@@ -339,7 +347,7 @@ static int plan_read_descriptors(Plan *plan, const Packet *packet, const char **
         return 0;
 }
 
-int plan_new(Plan **ret, const Packet *packet, const char **ret_reason) {
+int plan_new(Plan **ret, const Packet *packet, PlanKind kind, const char **ret_reason) {
         _cleanup_(plan_freep) Plan *plan = calloc(1, sizeof(Plan));
         json_t *object = json_object_get(packet->parameters, "plan");
         int r;
@@ -350,17 +358,27 @@ int plan_new(Plan **ret, const Packet *packet, const char **ret_reason) {
         if (!json_is_object(object))
                 return plan_invalid(ret_reason, "plan is no object");
 
-        if ((r = plan_read_program(plan, object, packet, ret_reason)) != 0 ||
+        if ((r = plan_read_program(plan, object, packet, kind, ret_reason)) != 0 ||
             (r = plan_read_stdio(plan, object, packet, ret_reason)) != 0 ||
             (r = plan_read_user(plan, object, ret_reason)) != 0 ||
             (r = plan_read_limits(plan, object, ret_reason)) != 0 ||
             (r = plan_read_affinity(plan, json_object_get(object, "affinity"), ret_reason)) != 0 ||
             (r = plan_read_scalars(plan, object, ret_reason)) != 0 ||
-            (r = plan_read_descriptors(plan, packet, ret_reason)) != 0)
+            (r = plan_read_descriptors(plan, packet, kind, ret_reason)) != 0)
                 return r;
 
         *ret = steal(plan);
         return 0;
+}
+
+void plan_default_descriptors(Plan *plan, const struct rlimit *limit) {
+        for (size_t i = 0; i < plan->n_limits; i++)
+                if (plan->limits[i].resource == RLIMIT_NOFILE)
+                        return;
+        plan->limits[plan->n_limits++] = (PlanLimit){
+                .resource = RLIMIT_NOFILE,
+                .limit = { .rlim_cur = limit->rlim_cur, .rlim_max = limit->rlim_max },
+        };
 }
 
 Plan *plan_free(Plan *plan) {

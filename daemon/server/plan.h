@@ -33,20 +33,23 @@ typedef struct PlanLimit {
         struct rlimit64 limit;
 } PlanLimit;
 
+/* Which packet the plan has come with, and so who carries it out. */
+typedef enum PlanKind {
+        PLAN_COMMAND, /* Fork: a newborn child of the spawner, which then execs */
+        PLAN_ENTRY,   /* Adopt: a worker of an entry that was born before */
+} PlanKind;
+
 typedef struct Plan {
-        const char **argv; /* NULL: a worker of an entry */
+        const char **argv; /* NULL: of an entry */
         char **candidates; /* the paths to try to exec, in order; NULL-terminated */
         const char **envp;
         const char *directory; /* NULL: as it is */
-        const char *title;
-        int umask; /* -1: as it is */
+        int umask;             /* -1: as it is */
         PlanStdio stdio[3];
 
-        int channel; /* the worker's end; -1: a command */
+        int channel; /* what a command gets as descriptor 3; -1: nothing */
         int token;
-        int cgroup;      /* -1: none */
-        const int *keep; /* descriptors that modules declared, ascending; borrowed */
-        size_t n_keep;
+        int cgroup; /* of a command; -1: none */
 
         bool change_user;
         uid_t uid;
@@ -68,8 +71,12 @@ enum {
         PLAN_E_INVALID = 1, /* *ret_reason says what is wrong, in a sentence */
 };
 
-/* Reads the parameters of Fork. The plan must not outlive the packet. *ret_reason is a literal. */
-int plan_new(Plan **ret, const Packet *packet, const char **ret_reason);
+/* Reads the parameters of Fork or Adopt. The plan must not outlive the packet's text; with an
+ * entry's, environment and all, the packet may be rid of its descriptors once they are placed.
+ * *ret_reason is a literal. */
+int plan_new(Plan **ret, const Packet *packet, PlanKind kind, const char **ret_reason);
+/* What the plan says nothing about is as the forkserver was started. */
+void plan_default_descriptors(Plan *plan, const struct rlimit *limit);
 Plan *plan_free(Plan *plan);
 /* RLIMIT_NOFILE → "LimitNOFILE"; async-signal-safe. */
 const char *plan_limit_name(int resource);

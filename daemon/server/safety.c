@@ -6,6 +6,8 @@
 #include "safety.h"
 
 #include "module.h"
+#include "plain-text.h"
+#include "socket-name.h"
 
 #include <dirent.h>
 #include <signal.h>
@@ -87,6 +89,44 @@ static bool is_declared(int fd, const int *declared, size_t n) {
         return fd <= STDERR_FILENO;
 }
 
+static int look_blame_descriptor(Look *look, int fd, const char *target) {
+        char log[160];
+
+        switch (socket_log(fd, log, sizeof(log))) {
+        case SOCKET_LOG_CONNECTED:
+                return look_blame(
+                        look,
+                        "descriptor %d is a log socket (%s) that a preload opened and a library "
+                        "keeps: call closelog() at the end of preload, or declare it with "
+                        "forkd_module_keep_fd()",
+                        fd, log);
+        case SOCKET_LOG_LOOSE:
+                return look_blame(
+                        look,
+                        "descriptor %d (%s) is a socket without a peer, as sd-journal keeps one: "
+                        "let preload log to standard error, or declare it with "
+                        "forkd_module_keep_fd()",
+                        fd, target);
+        default:
+                return look_blame(look, "descriptor %d (%s) is open and undeclared", fd, target);
+        }
+}
+
+static int look_at_descriptor(Look *look, int fd, const char *link) {
+        _cleanup_(freep) char *said = NULL;
+        char target[256];
+        int r;
+
+        if (!socket_name(fd, target, sizeof(target)))
+                snprintf(target, sizeof(target), "%s", link);
+        if (asprintf(&said, "%d (%s)", fd, target) < 0) {
+                said = NULL;
+                return -ENOMEM;
+        }
+        r = json_array_append_new(look->descriptors, plain_text(said));
+        return r < 0 ? -ENOMEM : look_blame_descriptor(look, fd, target);
+}
+
 static int look_at_descriptors(Look *look, const int *declared, size_t n) {
         _cleanup_(closedirp) DIR *d = opendir("/proc/self/fd");
         struct dirent *e;
@@ -95,17 +135,16 @@ static int look_at_descriptors(Look *look, const int *declared, size_t n) {
                 return -errno;
         while ((e = readdir(d))) {
                 char target[256];
-                int fd = atoi(e->d_name);
+                int fd = atoi(e->d_name), r;
                 ssize_t length;
 
                 if (e->d_name[0] == '.' || fd == dirfd(d) || is_declared(fd, declared, n))
                         continue;
                 length = readlinkat(dirfd(d), e->d_name, target, sizeof(target) - 1);
                 target[length > 0 ? length : 0] = '\0';
-                if (json_array_append_new(look->descriptors, json_sprintf("%d (%s)", fd, target)) <
-                            0 ||
-                    look_blame(look, "descriptor %d (%s) is open and undeclared", fd, target) < 0)
-                        return -ENOMEM;
+                r = look_at_descriptor(look, fd, target);
+                if (r < 0)
+                        return r;
         }
         return 0;
 }

@@ -3,7 +3,8 @@
 /* The loop of a forkserver: orders come in on the channel, ends by one pidfd each. The Server owns
  * the attempts, the outbox and the epoll descriptor, and lives as long as serve() runs. It never
  * waits for forkd. It waits for a command's child until the exec, and for nothing else of what a
- * job does. */
+ * job does. A worker of entries leaves the loop at once; the Server that it has a copy of is left
+ * alone. */
 
 #include "serve.h"
 
@@ -11,11 +12,12 @@
 
 #include "forked.h"
 #include "outbox.h"
-#include "process-id.h"
-#include "safety.h"
+#include "report.h"
 #include "worker.h"
 
+#include <poll.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <utlist.h>
 
 #define STARTED_WITHIN_USEC (2 * USEC_PER_MSEC)
@@ -35,22 +37,35 @@ typedef struct Server {
         bool reset_oom_score;
         struct rlimit descriptors; /* RLIMIT_NOFILE as we were started with: that of workers */
         bool retired;
+        bool is_worker; /* we are a worker by now */
 } Server;
 
 enum {
         SERVER_E_DONE = 1, /* the channel is closed, or Retire is done */
+        SERVER_E_WORKER,   /* we are a newborn worker */
 };
 
+/* The log may be a pipe that nobody empties. What poll() has room for in one is at least PIPE_BUF,
+ * so that a line is written whole, or not at all. */
 static void _printf_(2, 3) server_log(const Server *s, const char *format, ...) {
-        char text[512];
+        struct pollfd p = { .fd = s->options->log_fd, .events = POLLOUT };
+        char text[512], line[600];
         va_list ap;
+        int n;
 
         if (s->options->log_fd < 0)
                 return;
         va_start(ap, format);
         vsnprintf(text, sizeof(text), format, ap);
         va_end(ap);
-        dprintf(s->options->log_fd, "%s: %s\n", s->options->name, text);
+        n = snprintf(line, sizeof(line), "%.64s: %s\n", s->options->name, text);
+        if (poll(&p, 1, 0) == 1 && p.revents == POLLOUT)
+                (void)!write(s->options->log_fd, line, (size_t)n);
+}
+
+/* A forkserver of entries, or the spawner. */
+static bool server_has_entries(const Server *s) {
+        return s->options->modules || s->options->program;
 }
 
 static int server_send(Server *s, const char *method, json_t *parameters, int fd) {
@@ -61,84 +76,23 @@ static int server_send(Server *s, const char *method, json_t *parameters, int fd
 
 /* ---- what is told to forkd */
 
-static json_t *entries_to_json(const ModuleSet *modules) {
-        json_t *array = json_array();
-
-        for (size_t i = 0; modules && i < modules_count(modules); i++)
-                for (const ForkdEntry *e = modules_get(modules, i)->entries; e->name; e++)
-                        json_array_append_new(array, json_pack("{ss,ss,ss}", "name", e->name,
-                                                               "help", e->help ?: "", "arguments",
-                                                               e->arguments ?: ""));
-        return array;
-}
-
 static int server_send_ready(Server *s) {
-        const ServeOptions *o = s->options;
-        json_t *safety = NULL;
-        size_t n = 0;
-        const int *kept = o->modules ? modules_kept_fds(o->modules, &n) : NULL;
-        int *declared, r;
+        json_t *parameters;
+        int r = report_ready(s->options, &parameters);
 
-        declared = calloc(n + 2, sizeof(int));
-        if (!declared)
-                return -ENOMEM;
-        declared[0] = o->channel;
-        declared[1] = o->log_fd;
-        for (size_t i = 0; i < n; i++)
-                declared[i + 2] = kept[i];
-        r = safety_look(declared, n + 2, &safety, NULL);
-        free(declared);
-        if (r < 0)
-                return r;
-
-        return server_send(s, "Ready",
-                           json_pack("{ss,sI,so,so}", "name", o->name, "preloadUSec",
-                                     (json_int_t)o->preload_usec, "entries",
-                                     entries_to_json(o->modules), "safety", safety),
-                           -1);
-}
-
-static uint64_t start_time_of(const Forked *a) {
-        uint64_t start_time = 0;
-
-        /* cannot fail: a child that nobody has reaped is in /proc */
-        process_start_time(a->child.pid, &start_time);
-        return start_time;
+        return r < 0 ? r : server_send(s, "Ready", parameters, -1);
 }
 
 static int server_send_started(Server *s, Forked *a) {
-        return server_send(s, "Started",
-                           json_pack("{sI,sI,si,sI,si}", "id", (json_int_t)a->key.id, "attempt",
-                                     (json_int_t)a->key.attempt, "pid", (int)a->child.pid,
-                                     "startTime", (json_int_t)start_time_of(a), "pidfd", 0),
-                           a->child.pidfd);
-}
-
-static const char *code_to_string(int code) {
-        return code == CLD_EXITED ? "exited" : code == CLD_DUMPED ? "dumped" : "killed";
-}
-
-static json_int_t timeval_to_usec(const struct timeval *t) {
-        return (json_int_t)t->tv_sec * (json_int_t)USEC_PER_SEC + t->tv_usec;
+        return server_send(s, "Started", report_started(a), a->child.pidfd);
 }
 
 static int server_send_exited(Server *s, const Forked *a) {
-        return server_send(s, "Exited",
-                           json_pack("{sI,sI,si,ss,si,sI,sI}", "id", (json_int_t)a->key.id,
-                                     "attempt", (json_int_t)a->key.attempt, "pid",
-                                     (int)a->child.pid, "code", code_to_string(a->code), "status",
-                                     a->status, "userUSec", timeval_to_usec(&a->usage.ru_utime),
-                                     "systemUSec", timeval_to_usec(&a->usage.ru_stime)),
-                           -1);
+        return server_send(s, "Exited", report_exited(a), -1);
 }
 
 static int server_send_failed(Server *s, const ForkedKey *key, const ChildReport *failure) {
-        return server_send(s, "Failed",
-                           json_pack("{sI,sI,ss,si,ss*}", "id", (json_int_t)key->id, "attempt",
-                                     (json_int_t)key->attempt, "stage",
-                                     child_stage_to_string(failure->stage), "errno", failure->error,
-                                     "text", *failure->object ? failure->object : NULL),
-                           -1);
+        return server_send(s, "Failed", report_failed(key, failure), -1);
 }
 
 /* ---- attempts */
@@ -155,7 +109,7 @@ static void server_drop(Server *s, Forked *a) {
         forked_free(a, &s->attempts);
 }
 
-static int server_watch(Server *s, const ForkedKey *key, Launched *launched) {
+static int server_watch(Server *s, const ForkedKey *key, Launched *launched, bool tell) {
         struct epoll_event event = { .events = EPOLLIN };
         Forked *a;
         int r;
@@ -166,39 +120,11 @@ static int server_watch(Server *s, const ForkedKey *key, Launched *launched) {
         event.data.ptr = a;
         if (epoll_ctl(s->epoll, EPOLL_CTL_ADD, launched->pidfd, &event) < 0)
                 return -errno;
+        if (tell)
+                return server_send_started(s, a);
         a->started_due = now_usec(CLOCK_MONOTONIC) + STARTED_WITHIN_USEC;
         DL_APPEND(s->unstarted, a);
         return 0;
-}
-
-static void plan_default_descriptors(Plan *plan, const struct rlimit *limit) {
-        for (size_t i = 0; i < plan->n_limits; i++)
-                if (plan->limits[i].resource == RLIMIT_NOFILE)
-                        return;
-        plan->limits[plan->n_limits++] = (PlanLimit){
-                .resource = RLIMIT_NOFILE,
-                .limit = { .rlim_cur = limit->rlim_cur, .rlim_max = limit->rlim_max },
-        };
-}
-
-static int server_launch(Server *s, const ForkedKey *key, Plan *plan) {
-        Launched launched = LAUNCHED_NULL;
-        ChildReport failure;
-        int r;
-
-        plan->reset_oom_score = s->reset_oom_score;
-        plan_default_descriptors(plan, &s->descriptors);
-        if (plan->argv)
-                r = launch_command(s->launcher, plan, &launched, &failure);
-        else {
-                plan->keep = modules_kept_fds(s->options->modules, &plan->n_keep);
-                r = launch_entry(plan, &launched, &failure);
-                if (r == LAUNCH_E_CHILD)
-                        worker_run(s->options->modules, plan, s->title);
-        }
-        if (r == LAUNCH_E_FAILED)
-                return server_send_failed(s, key, &failure);
-        return server_watch(s, key, &launched);
 }
 
 /* ---- orders */
@@ -229,11 +155,92 @@ static bool server_is_full(const Server *s) {
                s->descriptors.rlim_max;
 }
 
-static int on_order_fork(Server *s, Packet *packet) {
+static int server_refuse_plan(Server *s, const ForkedKey *key, const char *reason) {
+        return server_refuse(s, key, CHILD_STAGE_PLAN, EINVAL, reason);
+}
+
+static int server_fork_command(Server *s, const ForkedKey *key, Packet *packet) {
         _cleanup_(plan_freep) Plan *plan = NULL;
+        bool tell = json_is_true(json_object_get(packet->parameters, "tell"));
+        Launched launched = LAUNCHED_NULL;
         const char *reason = NULL;
-        ForkedKey key;
+        ChildReport failure;
         int r;
+
+        r = plan_new(&plan, packet, PLAN_COMMAND, &reason);
+        if (r == PLAN_E_INVALID)
+                return server_refuse_plan(s, key, reason);
+        if (r < 0)
+                return r;
+        plan->reset_oom_score = s->reset_oom_score;
+        plan_default_descriptors(plan, &s->descriptors);
+        r = launch_command(s->launcher, plan, &launched, &failure);
+        if (r == LAUNCH_E_FAILED)
+                return server_send_failed(s, key, &failure);
+        return server_watch(s, key, &launched, tell);
+}
+
+/* NULL, or what is wrong. */
+static const char *birth_read(ChildBirth *ret, const ModuleSet *modules, const Packet *packet) {
+        const json_t *cgroup = json_object_get(packet->parameters, "cgroup");
+        socklen_t size = sizeof(int);
+        int type = 0;
+
+        *ret = (ChildBirth){ .cgroup = -1 };
+        if (json_object_get(packet->parameters, "plan"))
+                return "this forkserver forks workers of its entries: a plan goes to them, by Adopt";
+        ret->channel = packet_fd(packet, json_object_get(packet->parameters, "channel"));
+        if (ret->channel < 0)
+                return "channel is no descriptor of the packet";
+        if (getsockopt(ret->channel, SOL_SOCKET, SO_TYPE, &type, &size) < 0 ||
+            type != SOCK_SEQPACKET)
+                return "channel is no socket of type SOCK_SEQPACKET";
+        if (cgroup && !json_is_null(cgroup)) {
+                ret->cgroup = packet_fd(packet, cgroup);
+                if (ret->cgroup < 0)
+                        return "cgroup is no descriptor of the packet";
+        }
+        if (modules)
+                ret->keep = modules_kept_fds(modules, &ret->n_keep);
+        return NULL;
+}
+
+/* In the newborn: all descriptors of the packet have been closed, and their numbers may be others
+ * by now. */
+static int server_become_worker(Server *s, const ChildBirth *birth, const ChildReport *report,
+                                Packet *packet) {
+        const char *title = json_string_value(json_object_get(packet->parameters, "title"));
+
+        s->is_worker = true;
+        packet->n_fds = 0;
+        if (report->stage != CHILD_STAGE_NONE)
+                worker_fail(birth->channel, report);
+        if (title && (title = strdup(title)))
+                title_set(s->title, title); /* the kernel reads it there from now on */
+        return SERVER_E_WORKER;
+}
+
+static int server_fork_worker(Server *s, const ForkedKey *key, Packet *packet) {
+        bool tell = json_is_true(json_object_get(packet->parameters, "tell"));
+        Launched launched = LAUNCHED_NULL;
+        ChildReport failure;
+        const char *reason;
+        ChildBirth birth;
+        int r;
+
+        reason = birth_read(&birth, s->options->modules, packet);
+        if (reason)
+                return server_refuse_plan(s, key, reason);
+        r = launch_worker(&birth, &launched, &failure);
+        if (r == LAUNCH_E_CHILD)
+                return server_become_worker(s, &birth, &failure, packet);
+        if (r == LAUNCH_E_FAILED)
+                return server_send_failed(s, key, &failure);
+        return server_watch(s, key, &launched, tell);
+}
+
+static int on_order_fork(Server *s, Packet *packet) {
+        ForkedKey key;
 
         if (!read_key(packet, &key)) {
                 server_log(s, "an order to fork has no id or no attempt, ignoring it");
@@ -250,17 +257,8 @@ static int on_order_fork(Server *s, Packet *packet) {
         if (server_is_full(s))
                 return server_refuse(s, &key, CHILD_STAGE_FORK, EMFILE,
                                      "the forkserver's limit of descriptors");
-
-        r = plan_new(&plan, packet, &reason);
-        if (r < 0)
-                return r;
-        if (r == 0 && !plan->argv && !s->options->modules) {
-                reason = "this forkserver has preloaded no entries";
-                r = PLAN_E_INVALID;
-        }
-        if (r == PLAN_E_INVALID)
-                return server_refuse(s, &key, CHILD_STAGE_PLAN, EINVAL, reason);
-        return server_launch(s, &key, plan);
+        return server_has_entries(s) ? server_fork_worker(s, &key, packet)
+                                     : server_fork_command(s, &key, packet);
 }
 
 static int on_order_acknowledge(Server *s, Packet *packet) {
@@ -278,17 +276,11 @@ static int on_order_acknowledge(Server *s, Packet *packet) {
 }
 
 static int on_order_hello(Server *s, Packet *packet) {
-        json_t *epoch = json_object_get(packet->parameters, "epoch"), *array = json_array();
+        json_t *epoch = json_object_get(packet->parameters, "epoch");
         Forked *a, *next;
         int r;
 
-        HASH_ITER (hh, s->attempts, a, next) {
-                json_array_append_new(array, json_pack("{sI,sI,si,sI}", "id", (json_int_t)a->key.id,
-                                                       "attempt", (json_int_t)a->key.attempt, "pid",
-                                                       (int)a->child.pid, "startTime",
-                                                       (json_int_t)start_time_of(a)));
-        }
-        r = server_send(s, "Running", json_pack("{sO?,so}", "epoch", epoch, "attempts", array), -1);
+        r = server_send(s, "Running", report_running(epoch, s->attempts), -1);
 
         /* what was said before the answer is dropped by forkd: ends are said again */
         HASH_ITER (hh, s->attempts, a, next) {
@@ -361,21 +353,10 @@ static int on_child_end(Server *s, Forked *a) {
         if (epoll_ctl(s->epoll, EPOLL_CTL_DEL, a->child.pidfd, NULL) < 0)
                 return -errno;
         server_unlink_unstarted(s, a);
-
-        if (a->child.report && a->child.report->stage != CHILD_STAGE_NONE) {
-                ChildReport failure = *a->child.report;
-                ForkedKey key = a->key;
-
-                forked_reap(a);
-                server_drop(s, a);
-                return server_send_failed(s, &key, &failure);
-        }
-        launched_unmap(&a->child);
         return server_send_exited(s, a);
 }
 
-/* Tells of starts that have lasted long enough to be worth it. A worker of fork() that is still on
- * its way to its entry is looked at again later: it may yet fail. */
+/* Tells of starts that have lasted long enough to be worth it. */
 static int server_tell_started(Server *s, uint64_t now) {
         Forked *a, *next;
         int r;
@@ -383,10 +364,6 @@ static int server_tell_started(Server *s, uint64_t now) {
         DL_FOREACH_SAFE (s->unstarted, a, next) {
                 if (a->started_due > now)
                         continue;
-                if (a->child.report && !a->child.report->running) {
-                        a->started_due = now + STARTED_WITHIN_USEC;
-                        continue;
-                }
                 server_unlink_unstarted(s, a);
                 r = server_send_started(s, a);
                 if (r != 0)
@@ -473,6 +450,8 @@ static bool oom_score_is_set(void) {
 static void server_done(Server *s) {
         Forked *a, *next;
 
+        if (s->is_worker)
+                return;
         /* workers run on, zombies fall to the keeper */
         HASH_ITER (hh, s->attempts, a, next)
                 server_drop(s, a);
@@ -480,6 +459,18 @@ static void server_done(Server *s) {
         launcher_free(s->launcher);
         title_area_free(s->title);
         close_fd(s->epoll);
+}
+
+/* Titles are a convenience. */
+static void server_take_title(Server *s) {
+        if (!server_has_entries(s) || title_area_new(&s->title) < 0) {
+                s->title = NULL;
+                return;
+        }
+        if (s->options->keep_arguments || s->options->program)
+                title_area_keep_arguments(s->title);
+        if (s->options->title)
+                title_set(s->title, s->options->title);
 }
 
 static int server_init(Server *s, const ServeOptions *options) {
@@ -504,13 +495,25 @@ static int server_init(Server *s, const ServeOptions *options) {
         r = launcher_new(&s->launcher);
         if (r < 0)
                 return r;
-        if (options->modules && title_area_new(&s->title) < 0)
-                s->title = NULL; /* titles are a convenience */
+        server_take_title(s);
         s->epoll = epoll_create1(EPOLL_CLOEXEC);
         return s->epoll < 0 ? -errno : 0;
 }
 
-int serve(const ServeOptions *options) {
+static int server_worker(const Server *s, WorkerProgram *ret_program) {
+        WorkerOptions worker = {
+                .modules = s->options->modules,
+                .program = s->options->program,
+                .title = s->title,
+                .descriptors = s->descriptors,
+                .reset_oom_score = s->reset_oom_score,
+        };
+
+        (void)worker_run(&worker, ret_program);
+        return SERVE_E_PROGRAM;
+}
+
+int serve(const ServeOptions *options, WorkerProgram *ret_program) {
         _cleanup_(server_done) Server s;
         sigset_t all;
         int r;
@@ -524,7 +527,31 @@ int serve(const ServeOptions *options) {
         while (r == 0)
                 r = server_turn(&s);
 
+        if (r == SERVER_E_WORKER)
+                return server_worker(&s, ret_program);
         if (r < 0)
                 server_log(&s, "serving failed: %s", strerror(-r));
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+/* ---- one-shot hosts */
+
+int serve_worker(const ServeOptions *options, WorkerProgram *ret_program) {
+        static const char *const ours[] = { "FORKD_CHANNEL", "FORKD_WORKER", "FORKD_SERVER",
+                                            "FORKD_ARGUMENTS" };
+        WorkerOptions worker = { .modules = options->modules, .program = options->program };
+
+        for (size_t i = 0; i < ELEMENTSOF(ours); i++)
+                unsetenv(ours[i]);
+        if (fcntl(options->channel, F_SETFD, FD_CLOEXEC) < 0 || child_reset_signals() < 0)
+                return EXIT_FAILURE;
+        (void)worker_run_one_shot(&worker, options->channel, ret_program);
+        return SERVE_E_PROGRAM;
+}
+
+void serve_worker_failed(int channel, int error, const char *reason) {
+        ChildReport failure;
+
+        child_report_fill(&failure, CHILD_STAGE_PRELOAD, error, reason);
+        worker_send_failed(channel, &failure);
 }

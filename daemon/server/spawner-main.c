@@ -76,5 +76,5 @@ int main(void) {
                 fprintf(stderr, "forkd-spawner: cannot open /dev/null: %s\n", strerror(-r));
                 return EXIT_FAILURE;
         }
-        return serve(&options);
+        return serve(&options, NULL);
 }

@@ -91,6 +91,10 @@ TitleArea *title_area_free(TitleArea *area) {
         return NULL;
 }
 
+void title_area_keep_arguments(TitleArea *area) {
+        area->size = 0;
+}
+
 void title_set(const TitleArea *area, const char *text) {
         size_t length = strlen(text);
         struct prctl_mm_map map;

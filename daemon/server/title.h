@@ -13,5 +13,7 @@ TitleArea *title_area_free(TitleArea *area);
 static inline void title_area_freep(TitleArea **a) {
         title_area_free(*a);
 }
+/* The arguments stay as they are, where the kernel reads titles from nowhere else. */
+void title_area_keep_arguments(TitleArea *area);
 /* text must stay where it is. Best effort. */
 void title_set(const TitleArea *area, const char *text);

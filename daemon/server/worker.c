@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* The life of a worker of an entry: environment, random generators, worker_start(), one call, its
- * answer, worker_stop(), _exit(). Lives in a fresh fork of a forkserver, all of whose memory it
- * has; handlers of atexit() are the forkserver's and never run here. */
+/* The life of a worker of an entry: it waits for a job, does the job's part of the plan, then
+ * worker_start(), one call, its answer, worker_stop(), _exit(). Lives in a fresh fork of a
+ * forkserver, all of whose memory it has; handlers of atexit() are the forkserver's and never run
+ * here. Or in a one-shot host, which is its own forkserver and has its job already. */
 
 #include "worker.h"
 
 #include "call.h"
-#include "child.h"
+#include "json-text.h"
 
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -15,9 +16,13 @@
 #define EXIT_RETURNED 0
 #define EXIT_RAISED   1
 
+/* Room for any Failed: a limit that the plan sets may leave no memory for it. */
+#define FAILED_SIZE (8 * sizeof(((ChildReport *)NULL)->object))
+
 typedef struct Worker {
-        const ModuleSet *modules;
+        const WorkerOptions *options;
         WorkerChannel channel;
+        bool cancelled;            /* before the call came */
         const ForkdModule *failed; /* its worker_start() did */
         int start_error;
 } Worker;
@@ -37,8 +42,8 @@ static void reseed(void) {
 }
 
 static void worker_start_modules(Worker *w) {
-        for (size_t i = 0; i < modules_count(w->modules); i++) {
-                const ForkdModule *module = modules_get(w->modules, i);
+        for (size_t i = 0; i < modules_count(w->options->modules); i++) {
+                const ForkdModule *module = modules_get(w->options->modules, i);
                 int r = module->worker_start ? module->worker_start() : 0;
 
                 if (r != 0) {
@@ -50,8 +55,8 @@ static void worker_start_modules(Worker *w) {
 }
 
 static void worker_stop_modules(Worker *w) {
-        for (size_t i = modules_count(w->modules); i-- > 0;) {
-                const ForkdModule *module = modules_get(w->modules, i);
+        for (size_t i = modules_count(w->options->modules); i-- > 0;) {
+                const ForkdModule *module = modules_get(w->options->modules, i);
 
                 if (module->worker_stop)
                         module->worker_stop();
@@ -88,6 +93,10 @@ static json_t *read_arguments(Packet *packet, const char **ret_reason) {
         size_t length = packet->captured_length;
         json_t *object;
 
+        if (fd == -EBADF) {
+                *ret_reason = "argumentsDescriptor is no descriptor of the packet";
+                return NULL;
+        }
         if (fd >= 0) {
                 if (read_memfd(fd, &text, &length) < 0) {
                         *ret_reason =
@@ -111,9 +120,14 @@ static json_t *read_arguments(Packet *packet, const char **ret_reason) {
         return object;
 }
 
+/* An answer that is no value: the worker ends with EXIT_RAISED. */
+static int worker_raise(ForkdCall *call, const char *code, const char *text) {
+        return call_raise(call, code, text) ?: 1;
+}
+
 static int worker_call_entry(Worker *w, ForkdCall *call, Packet *packet) {
         const char *name = json_string_value(json_object_get(packet->parameters, "entry"));
-        const ForkdEntry *entry = name ? modules_find(w->modules, name, NULL) : NULL;
+        const ForkdEntry *entry = name ? modules_find(w->options->modules, name, NULL) : NULL;
         json_t *arguments, *value = NULL;
         const char *reason = NULL;
         char text[256];
@@ -123,15 +137,15 @@ static int worker_call_entry(Worker *w, ForkdCall *call, Packet *packet) {
                 snprintf(text, sizeof(text), "worker_start() of module %s failed: %s",
                          w->failed->name,
                          strerror(w->start_error < 0 ? -w->start_error : w->start_error));
-                return call_raise(call, "WorkerStart", text) ?: 1;
+                return worker_raise(call, "WorkerStart", text);
         }
         if (!entry) {
                 snprintf(text, sizeof(text), "no module here has an entry '%s'", name ?: "");
-                return call_raise(call, "NoSuchEntry", text) ?: 1;
+                return worker_raise(call, "NoSuchEntry", text);
         }
         arguments = read_arguments(packet, &reason);
         if (!arguments)
-                return call_raise(call, "BadArguments", reason) ?: 1;
+                return worker_raise(call, "BadArguments", reason);
 
         r = entry->function(call, arguments, &value);
         fflush(stdout); /* the output is there when the answer is */
@@ -142,6 +156,27 @@ static int worker_call_entry(Worker *w, ForkdCall *call, Packet *packet) {
         return r;
 }
 
+/* 0: the program may go on. */
+static int worker_call_program(ForkdCall *call, Packet *packet, WorkerProgram *ret) {
+        const char *name = json_string_value(json_object_get(packet->parameters, "entry"));
+        const char *reason = NULL;
+        json_t *arguments;
+        char text[256];
+        int r;
+
+        if (!name || !streq(name, WORKER_PROGRAM_ENTRY)) {
+                snprintf(text, sizeof(text),
+                         "there is no entry '%s' here: a program's only one is 'main'", name ?: "");
+                return worker_raise(call, "NoSuchEntry", text);
+        }
+        arguments = read_arguments(packet, &reason);
+        if (!arguments)
+                return worker_raise(call, "BadArguments", reason);
+        r = worker_program_read(ret, arguments, &reason);
+        json_decref(arguments);
+        return r == WORKER_PROGRAM_E_INVALID ? worker_raise(call, "BadArguments", reason) : r;
+}
+
 static uint64_t read_deadline(const Packet *packet) {
         const json_t *deadline = json_object_get(packet->parameters, "deadlineUSec");
 
@@ -150,51 +185,166 @@ static uint64_t read_deadline(const Packet *packet) {
                        : USEC_INFINITY;
 }
 
-/* Waits for the call and runs it; a Cancel that comes first is kept for it. */
-static int worker_serve(Worker *w) {
-        bool cancelled = false;
-
+/* Waits for the call; a Cancel that comes first is kept for it. */
+static int worker_receive_call(Worker *w, Packet *ret) {
         for (;;) {
-                _cleanup_(packet_done) Packet packet = PACKET_NULL;
-                ForkdCall call;
+                int r;
+
+                r = worker_channel_receive(&w->channel, ret);
+                if (r != 0 || streq(ret->method, "Call"))
+                        return r;
+                w->cancelled = w->cancelled || streq(ret->method, "Cancel");
+                packet_done(ret);
+        }
+}
+
+/* 0 when the answer was Returned, or the program may go on. */
+static int worker_serve(Worker *w, WorkerProgram *ret_program) {
+        _cleanup_(packet_done) Packet packet = PACKET_NULL;
+        ForkdCall call;
+        int r;
+
+        r = worker_receive_call(w, &packet);
+        if (r != 0)
+                return r;
+        call_init(&call, &w->channel, read_deadline(&packet));
+        call.cancelled = w->cancelled;
+        r = w->options->program ? worker_call_program(&call, &packet, ret_program)
+                                : worker_call_entry(w, &call, &packet);
+        call_done(&call);
+        return r;
+}
+
+/* ---- what comes before the call */
+
+static void send_failed(int channel, const ChildReport *failure, JsonText *t) {
+        WorkerChannel c;
+
+        json_text_open(t, NULL, '{');
+        json_text_string(t, "method", "Failed");
+        json_text_open(t, "parameters", '{');
+        json_text_string(t, "stage", child_stage_to_string(failure->stage));
+        json_text_int(t, "errno", failure->error);
+        json_text_string(t, "text", *failure->object ? failure->object : NULL);
+        json_text_close(t, '}');
+        json_text_close(t, '}');
+        if (json_text_finish(t) == 0 && worker_channel_init(&c, channel) == 0)
+                (void)worker_channel_send_text(&c, t->text, t->length);
+}
+
+void worker_send_failed(int channel, const ChildReport *failure) {
+        JsonText t = JSON_TEXT_NULL;
+
+        send_failed(channel, failure, &t);
+        json_text_done(&t);
+}
+
+void worker_fail(int channel, const ChildReport *failure) {
+        worker_send_failed(channel, failure);
+        _exit(CHILD_EXIT_STATUS);
+}
+
+static noreturn void worker_fail_plan(const Worker *w, int error, const char *reason) {
+        ChildReport failure;
+
+        child_report_fill(&failure, CHILD_STAGE_PLAN, error, reason);
+        worker_fail(w->channel.fd, &failure);
+}
+
+/* Becomes the job's. What is kept is kept for good: the environment and the title are in it. */
+static void worker_adopt(Worker *w, Packet *packet) {
+        const char *title = json_string_value(json_object_get(packet->parameters, "title"));
+        JsonText room = { .text = malloc(FAILED_SIZE), .room = FAILED_SIZE };
+        ChildReport failure = { 0 };
+        const char *reason = NULL;
+        Plan *plan = NULL;
+        int r;
+
+        r = room.text ? plan_new(&plan, packet, PLAN_ENTRY, &reason) : -ENOMEM;
+        if (r != 0)
+                worker_fail_plan(w, r < 0 ? -r : EINVAL, reason);
+        plan->reset_oom_score = w->options->reset_oom_score;
+        plan_default_descriptors(plan, &w->options->descriptors);
+
+        if (child_prepare(plan, &failure) < 0) {
+                send_failed(w->channel.fd, &failure, &room);
+                _exit(CHILD_EXIT_STATUS);
+        }
+        json_text_done(&room);
+        for (; packet->n_fds > 0; packet->n_fds--)
+                close_fd(packet->fds[packet->n_fds - 1]);
+        environ = (char **)plan->envp;
+        if (title)
+                title_set(w->options->title, title);
+}
+
+/* A spare waits here, maybe for ever. */
+static void worker_await_adoption(Worker *w) {
+        for (;;) {
+                Packet packet = PACKET_NULL;
                 int r;
 
                 r = worker_channel_receive(&w->channel, &packet);
                 if (r != 0)
-                        return r;
-                cancelled = cancelled || streq(packet.method, "Cancel");
-                if (!streq(packet.method, "Call"))
-                        continue;
-
-                call_init(&call, &w->channel, read_deadline(&packet));
-                call.cancelled = cancelled;
-                r = worker_call_entry(w, &call, &packet);
-                call_done(&call);
-                return r;
+                        _exit(r == PACKET_E_CLOSED ? EXIT_SUCCESS : EXIT_FAILURE);
+                if (streq(packet.method, "Adopt")) {
+                        worker_adopt(w, &packet);
+                        return;
+                }
+                if (streq(packet.method, "Call"))
+                        worker_fail_plan(w, EINVAL, "Call has come before Adopt");
+                packet_done(&packet); /* of a later version */
         }
 }
 
-void worker_run(const ModuleSet *modules, const Plan *plan, const TitleArea *area) {
-        Worker w = { .modules = modules };
-        int r;
-
-        environ = (char **)plan->envp;
-        if (plan->title)
-                title_set(area, plan->title);
-        reseed();
-
-        r = worker_channel_init(&w.channel, CHILD_CHANNEL_FD);
-        if (r == 0) {
-                worker_start_modules(&w);
-                r = worker_serve(&w);
-                if (r < 0)
-                        fprintf(stderr,
-                                "forkd: the worker's channel is unusable, so there is no answer: %s\n",
-                                strerror(-r));
-                if (!w.failed)
-                        worker_stop_modules(&w);
-        }
+static noreturn void worker_end(int r) {
+        if (r < 0)
+                fprintf(stderr,
+                        "forkd: the worker's channel is unusable, so there is no answer: %s\n",
+                        strerror(-r));
         fflush(stdout);
         fflush(stderr);
         _exit(r == 0 ? EXIT_RETURNED : EXIT_RAISED);
+}
+
+/* The worker has its job. */
+static int worker_work(Worker *w, WorkerProgram *ret_program) {
+        int r;
+
+        if (w->options->program) {
+                r = worker_serve(w, ret_program);
+                if (r == 0)
+                        r = worker_program_begin(&w->channel);
+                if (r != 0)
+                        worker_end(r);
+                return WORKER_E_PROGRAM;
+        }
+
+        worker_start_modules(w);
+        r = worker_serve(w, NULL);
+        if (!w->failed)
+                worker_stop_modules(w);
+        worker_end(r);
+}
+
+int worker_run(const WorkerOptions *options, WorkerProgram *ret_program) {
+        Worker w = { .options = options };
+        int r;
+
+        r = worker_channel_init(&w.channel, CHILD_CHANNEL_FD);
+        if (r < 0)
+                worker_end(r);
+        reseed();
+        worker_await_adoption(&w);
+        return worker_work(&w, ret_program);
+}
+
+int worker_run_one_shot(const WorkerOptions *options, int channel, WorkerProgram *ret_program) {
+        Worker w = { .options = options };
+        int r;
+
+        r = worker_channel_init(&w.channel, channel);
+        if (r < 0)
+                worker_end(r);
+        return worker_work(&w, ret_program);
 }

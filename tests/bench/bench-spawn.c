@@ -105,7 +105,7 @@ static int bench_open(Bench *b) {
         b->programs[PROGRAM_NOLIBC] = b->options->programs.true_nolibc;
         b->programs[PROGRAM_TRUE] = "/bin/true";
         /* floors are forked while this process is small and has no connection to anything */
-        for (int kind = 0; kind < _FLOOR_KIND_MAX; kind++) {
+        for (int kind = 0; kind <= FLOOR_FORK; kind++) {
                 r = floor_new(&b->floors[kind], kind);
                 if (r < 0)
                         return r;

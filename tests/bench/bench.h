@@ -20,10 +20,9 @@ typedef struct Batch {
  * not exit with status 0 is -EREMOTEIO. */
 typedef int (*BatchFunction)(void *userdata, const Batch *batch);
 
-#define SAMPLES_MAX 512
+#define SAMPLES_MAX 4096
 
-/* Microseconds a job, one sample a round: the i-th samples of two lanes belong to the same round.
- */
+/* Microseconds, one sample a round or a job. */
 typedef struct Samples {
         double usec[SAMPLES_MAX];
         size_t n;
@@ -32,9 +31,13 @@ typedef struct Samples {
 void samples_add(Samples *samples, double usec);
 /* 0 without samples. */
 double samples_median(const Samples *samples);
-/* The median of the ratios of samples of one round. */
+/* The smallest sample that is not exceeded by `part` (0.99) of them; 0 without samples. */
+double samples_quantile(const Samples *samples, double part);
+/* The median of the ratios of the i-th samples, which belong to the same round. */
 double samples_ratio(const Samples *a, const Samples *b);
 
+/* Resident memory of a process in bytes: what nobody else has, and the rest. */
+int process_memory(pid_t pid, uint64_t *ret_private, uint64_t *ret_shared);
 /* Resident memory that counts as ours (Pss of smaps_rollup), in bytes, of pid and all its
  * descendants; *ret_processes is how many they are. */
 int process_tree_pss(pid_t pid, uint64_t *ret_pss, unsigned *ret_processes);

@@ -20,7 +20,7 @@
 
 typedef struct FloorJob {
         int client;
-        int worker; /* FLOOR_FORK: our end of its channel */
+        int worker; /* floor_forks(): our end of its channel */
         bool returned;
         Cgroup *cgroup;
 } FloorJob;
@@ -28,7 +28,7 @@ typedef struct FloorJob {
 typedef struct FloorDaemon {
         FloorKind kind;
         int epoll, channel;
-        uint64_t next;
+        uint64_t next, spare; /* spare: the id under which a worker waits; 0: none does */
         FloorJob jobs[JOBS];
         CgroupBase *base;
         char instance[32];
@@ -105,55 +105,117 @@ int floor_run_bare(const int *clients) {
 
 static json_t *plan_pack(const char *command) {
         if (!command)
-                return json_pack("{s:b,s:i,s:[ssss],s:s,s:i,s:[nnn],s:s}", "entry", 1, "channel", 1,
-                                 "environment", "PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/root",
-                                 "SHELL=/bin/sh", "LANG=C.UTF-8", "directory", "/", "umask", 18,
-                                 "stdio", "title", "forkd: twin job 17 factorial");
+                return json_pack("{s:[ssss],s:s,s:i,s:[nnn]}", "environment",
+                                 "PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/root", "SHELL=/bin/sh",
+                                 "LANG=C.UTF-8", "directory", "/", "umask", 18, "stdio");
         return json_pack("{s:[s],s:[ssss],s:s,s:i,s:[nnn]}", "command", command, "environment",
                          "PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/root", "SHELL=/bin/sh",
                          "LANG=C.UTF-8", "directory", "/", "umask", 18, "stdio");
 }
 
-/* The second descriptor of an entry is its channel, that of a command its cgroup. */
-static int daemon_order(FloorDaemon *d, uint64_t id, const char *command) {
-        FloorJob *job = &d->jobs[id % JOBS];
-        _cleanup_(close_fdp) int token = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
-        int pair[2] = { -1, -1 }, fds[2] = { token, -1 }, r;
-        size_t n_fds = 1;
-        json_t *fork;
+static int daemon_cgroup(FloorDaemon *d, FloorJob *job) {
+        int r;
 
-        if (d->kind == FLOOR_HOPS_CGROUP) {
-                r = cgroup_new(d->base, &job->cgroup);
-                if (r != 0)
-                        return r < 0 ? r : -EIO;
-                fds[n_fds++] = cgroup_fd(job->cgroup);
-        }
-        if (d->kind == FLOOR_FORK) {
-                if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-                        return -errno;
-                fds[n_fds++] = pair[1];
-                job->worker = pair[0];
-                r = watch(d->epoll, pair[0], EVENT(ON_WORKER, id % JOBS));
-                if (r < 0)
-                        return r;
-        }
-        fork = json_pack("{s:s,s:{s:I,s:i,s:i,s:o}}", "method", "Fork", "parameters", "id",
-                         (json_int_t)id, "attempt", 1, "token", 0, "plan", plan_pack(command));
-        if (fork && d->kind == FLOOR_HOPS_CGROUP)
-                json_object_set_new(json_object_get(fork, "parameters"), "cgroup", json_integer(1));
-        r = floor_send(d->channel, fork, fds, n_fds);
-        if (r == 0 && d->kind == FLOOR_FORK)
-                r = floor_send(job->worker,
-                               json_pack("{s:s,s:{s:s,s:{s:i}}}", "method", "Call", "parameters",
-                                         "entry", "factorial", "arguments", "n", 10),
-                               NULL, 0);
+        if (!floor_has_cgroups(d->kind))
+                return 0;
+        r = cgroup_new(d->base, &job->cgroup);
+        return r > 0 ? -EIO : r;
+}
+
+/* first: what goes by the first descriptor, "token" or "channel"; the second is the cgroup. */
+static int daemon_send_fork(FloorDaemon *d, uint64_t id, const char *first, int fd, json_t *more) {
+        FloorJob *job = &d->jobs[id % JOBS];
+        int fds[2] = { fd, job->cgroup ? cgroup_fd(job->cgroup) : -1 };
+        json_t *fork, *parameters;
+
+        fork = json_pack("{s:s,s:{s:I,s:i,s:i}}", "method", "Fork", "parameters", "id",
+                         (json_int_t)id, "attempt", 1, first, 0);
+        parameters = json_object_get(fork, "parameters");
+        if (job->cgroup)
+                json_object_set_new(parameters, "cgroup", json_integer(1));
+        json_object_update_missing(parameters, more);
+        json_decref(more);
+        return floor_send(d->channel, fork, fds, job->cgroup ? 2 : 1);
+}
+
+static int daemon_order(FloorDaemon *d, uint64_t id, const char *command) {
+        _cleanup_(close_fdp) int token = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+        int r = daemon_cgroup(d, &d->jobs[id % JOBS]);
+
+        if (r < 0)
+                return r;
+        return daemon_send_fork(d, id, "token", token,
+                                json_pack("{s:o}", "plan", plan_pack(command)));
+}
+
+/* ---- workers that are forked */
+
+static int worker_adopt(const FloorJob *job, uint64_t id) {
+        _cleanup_(close_fdp) int token = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+        int r;
+
+        r = floor_send(job->worker,
+                       json_pack("{s:s,s:{s:I,s:i,s:i,s:s,s:o}}", "method", "Adopt", "parameters",
+                                 "id", (json_int_t)id, "attempt", 1, "token", 0, "title",
+                                 "forkd: tiny#1 job 17 answer", "plan", plan_pack(NULL)),
+                       &token, 1);
+        if (r < 0)
+                return r;
+        return floor_send(job->worker,
+                          json_pack("{s:s,s:{s:s,s:{s:i}}}", "method", "Call", "parameters",
+                                    "entry", "answer", "arguments", "n", 10),
+                          NULL, 0);
+}
+
+/* adopt: what it has to do is in its channel before it is forked. */
+static int daemon_order_worker(FloorDaemon *d, uint64_t id, bool adopt) {
+        FloorJob *job = &d->jobs[id % JOBS];
+        int pair[2], r;
+
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+                return -errno;
+        job->worker = pair[0];
+        r = watch(d->epoll, pair[0], EVENT(ON_WORKER, id % JOBS));
+        if (r == 0)
+                r = daemon_cgroup(d, job);
+        if (r == 0 && adopt)
+                r = worker_adopt(job, id);
+        if (r == 0)
+                r = daemon_send_fork(d, id, "channel", pair[1],
+                                     json_pack("{s:s}", "title", "forkd: tiny#1 job 17 answer"));
         close_fd(pair[1]);
         return r;
 }
 
+static FloorJob *daemon_new_job(FloorDaemon *d, int client) {
+        FloorJob *job = &d->jobs[++d->next % JOBS];
+
+        *job = (FloorJob){ .client = client, .worker = -1 };
+        return job;
+}
+
+static int daemon_refill(FloorDaemon *d) {
+        if (!floor_has_spare(d->kind) || d->spare > 0)
+                return 0;
+        (void)daemon_new_job(d, -1);
+        d->spare = d->next;
+        return daemon_order_worker(d, d->spare, false);
+}
+
+static int daemon_run_entry(FloorDaemon *d, int client) {
+        uint64_t id = d->spare;
+
+        if (id == 0) {
+                (void)daemon_new_job(d, client);
+                return daemon_order_worker(d, d->next, true);
+        }
+        d->spare = 0;
+        d->jobs[id % JOBS].client = client;
+        return worker_adopt(&d->jobs[id % JOBS], id);
+}
+
 static int daemon_on_client(FloorDaemon *d, int client) {
         json_t *message = NULL, *job, *command;
-        uint64_t id;
         int r;
 
         r = floor_receive(client, &message, NULL, 0, NULL);
@@ -161,9 +223,12 @@ static int daemon_on_client(FloorDaemon *d, int client) {
                 return r;
         job = json_object_get(json_object_get(message, "parameters"), "job");
         command = json_array_get(json_object_get(job, "command"), 0);
-        id = ++d->next;
-        d->jobs[id % JOBS] = (FloorJob){ .client = client, .worker = -1 };
-        r = daemon_order(d, id, json_string_value(command));
+        if (floor_forks(d->kind))
+                r = daemon_run_entry(d, client);
+        else {
+                (void)daemon_new_job(d, client);
+                r = daemon_order(d, d->next, json_string_value(command));
+        }
         json_decref(message);
         return r;
 }
@@ -197,7 +262,7 @@ static int daemon_on_exited(FloorDaemon *d, json_t *parameters) {
                 if (r < 0)
                         return r;
         }
-        if (d->kind == FLOOR_FORK && !job->returned)
+        if (floor_forks(d->kind) && !job->returned)
                 status = 1;
         r = floor_send(d->channel,
                        json_pack("{s:s,s:{s:I,s:i}}", "method", "Acknowledge", "parameters", "id",
@@ -217,7 +282,7 @@ static int daemon_on_exited(FloorDaemon *d, json_t *parameters) {
                 job->cgroup = cgroup_release(job->cgroup);
                 (void)cgroup_base_tidy(d->base, FLOOR_CLIENTS_MAX);
         }
-        return r;
+        return r < 0 ? r : daemon_refill(d);
 }
 
 static int daemon_on_channel(FloorDaemon *d) {
@@ -239,7 +304,7 @@ static int daemon_open(FloorDaemon *d, const int *clients) {
         d->epoll = epoll_create1(EPOLL_CLOEXEC);
         if (d->epoll < 0)
                 return -errno;
-        if (d->kind == FLOOR_HOPS_CGROUP) {
+        if (floor_has_cgroups(d->kind)) {
                 snprintf(d->instance, sizeof(d->instance), "forkd-floor-%d", (int)getpid());
                 r = cgroup_base_new(&d->base, d->instance, &ended);
                 if (r != 0)
@@ -248,7 +313,23 @@ static int daemon_open(FloorDaemon *d, const int *clients) {
         }
         for (int i = 0; i < FLOOR_CLIENTS_MAX && r == 0; i++)
                 r = watch(d->epoll, clients[i], EVENT(ON_CLIENT, clients[i]));
-        return r == 0 ? watch(d->epoll, d->channel, EVENT(ON_CHANNEL, 0)) : r;
+        if (r == 0)
+                r = watch(d->epoll, d->channel, EVENT(ON_CHANNEL, 0));
+        return r == 0 ? daemon_refill(d) : r;
+}
+
+/* Its cgroup can go only after it. */
+static void daemon_end_spare(FloorDaemon *d) {
+        FloorJob *job = &d->jobs[d->spare % JOBS];
+        json_t *message = NULL;
+
+        if (d->spare == 0)
+                return;
+        job->worker = close_fd(job->worker);
+        if (floor_receive(d->channel, &message, NULL, 0, NULL) == 0)
+                json_decref(message);
+        if (d->base)
+                job->cgroup = cgroup_release(job->cgroup);
 }
 
 int floor_run_daemon(const int *clients, int channel, FloorKind kind) {
@@ -278,6 +359,7 @@ int floor_run_daemon(const int *clients, int channel, FloorKind kind) {
                         }
                 }
         }
+        daemon_end_spare(&d);
         cgroup_base_free(d.base);
         close_fd(d.epoll);
         return r < 0 ? r : 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The floor's spawner and twin: takes an order, starts a worker with the start token, peeks at its
- * end, reports, and reaps when acknowledged. Owns its workers; lives in a process of its own. */
+/* The floor's spawner and forkserver: takes an order, starts a worker, peeks at its end, reports,
+ * and reaps when acknowledged. Owns its workers; lives in a process of its own. */
 
 #include "floor.h"
 
@@ -20,12 +20,23 @@ typedef struct FloorSpawner {
         int pidfds[WORKERS]; /* by id */
 } FloorSpawner;
 
-/* A worker forked by the twin: one call, one answer. */
-static _Noreturn void worker_run(int channel, int token) {
-        json_t *call = NULL;
+/* A worker that was forked: it enters its cgroup, is adopted, and answers one call. */
+static _Noreturn void worker_run(int channel, int cgroup) {
+        json_t *adopt = NULL, *call = NULL;
+        int procs, token = -1;
+        size_t n_fds = 0;
         uint64_t one;
 
-        if (read(token, &one, sizeof(one)) != sizeof(one))
+        if (cgroup >= 0) {
+                procs = openat(cgroup, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+                if (procs < 0 || write(procs, "0", 1) != 1)
+                        _exit(125);
+                close(procs);
+        }
+        /* a spare that nobody wants any more */
+        if (floor_receive(channel, &adopt, &token, 1, &n_fds) != 0)
+                _exit(0);
+        if (n_fds != 1 || read(token, &one, sizeof(one)) != sizeof(one))
                 _exit(126);
         if (floor_receive(channel, &call, NULL, 0, NULL) != 0)
                 _exit(1);
@@ -37,11 +48,11 @@ static _Noreturn void worker_run(int channel, int token) {
         _exit(0);
 }
 
-static int worker_fork(int token, int channel, int *ret_pidfd) {
+static int worker_fork(int channel, int cgroup, int *ret_pidfd) {
         pid_t pid = fork();
 
         if (pid == 0)
-                worker_run(channel, token);
+                worker_run(channel, cgroup);
         if (pid < 0)
                 return -errno;
         *ret_pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
@@ -61,7 +72,7 @@ static int spawner_on_fork(FloorSpawner *s, json_t *parameters, const int *fds, 
         if (program)
                 r = floor_start(program, fds[0], n_fds > 1 ? fds[1] : -1, pidfd);
         else
-                r = worker_fork(fds[0], fds[1], pidfd);
+                r = worker_fork(fds[0], n_fds > 1 ? fds[1] : -1, pidfd);
         if (r < 0)
                 return r;
         return epoll_ctl(s->epoll, EPOLL_CTL_ADD, *pidfd, &event) < 0 ? -errno : 0;

@@ -46,7 +46,7 @@ static int floor_fork(Floor *floor, const int *clients, int channel) {
                 r = floor_run_daemon(clients, channel, floor->kind);
         /* a client that has gone with an answer on its way is the end too */
         if (r < 0 && r != -ECONNRESET && r != -EPIPE)
-                fprintf(stderr, "bench-spawn: floor %d: %s\n", (int)floor->kind, strerror(-r));
+                fprintf(stderr, "floor %d: %s\n", (int)floor->kind, strerror(-r));
         _exit(r < 0);
 }
 
@@ -83,7 +83,7 @@ int floor_new(Floor **ret, FloorKind kind) {
         _cleanup_(floor_freep) Floor *floor = NULL;
         int ends[FLOOR_CLIENTS_MAX] = { -1, -1 }, channel[2] = { -1, -1 }, r;
 
-        if (kind == FLOOR_HOPS_CGROUP) {
+        if (floor_has_cgroups(kind)) {
                 r = cgroups_probe();
                 if (r != 0)
                         return r;
@@ -124,7 +124,7 @@ static int client_ask(const Floor *floor, size_t client, const char *program) {
                 return send(floor->clients[client], program, strlen(program), MSG_NOSIGNAL) < 0
                                ? -errno
                                : 0;
-        if (floor->kind == FLOOR_FORK)
+        if (floor_forks(floor->kind))
                 return floor_send(floor->clients[client],
                                   json_pack("{s:s,s:{s:{s:s,s:{s:i}}}}", "method",
                                             "org.forkd.jobs.Run", "parameters", "job", "entry",

@@ -7,8 +7,11 @@
  *   direct   vfork + exec + wait in the benchmark itself
  *   bare     client → daemon (epoll, vfork with a pidfd) → exec
  *   hops     client → daemon → spawner → exec, with the JSON messages, the start token, the peek
- * and the acknowledgement that forkd's own way has; with or without a cgroup for each attempt fork
- * the same hops, but the last process forks a worker that answers one call */
+ *            and the acknowledgement that forkd's own way has
+ *   fork     client → daemon → forkserver → a forked worker that is adopted and answers one call
+ *   spare    the same, but the worker has been forked before the request came
+ *
+ * The last three with or without a cgroup for each attempt. */
 
 #include "bench.h"
 
@@ -19,15 +22,28 @@ typedef enum FloorKind {
         FLOOR_HOPS,
         FLOOR_HOPS_CGROUP,
         FLOOR_FORK,
+        FLOOR_FORK_CGROUP,
+        FLOOR_SPARE,
+        FLOOR_SPARE_CGROUP,
         _FLOOR_KIND_MAX,
 } FloorKind;
 
 #define FLOOR_CLIENTS_MAX 2
 
+static inline bool floor_has_cgroups(FloorKind kind) {
+        return kind == FLOOR_HOPS_CGROUP || kind == FLOOR_FORK_CGROUP || kind == FLOOR_SPARE_CGROUP;
+}
+static inline bool floor_forks(FloorKind kind) {
+        return kind >= FLOOR_FORK;
+}
+static inline bool floor_has_spare(FloorKind kind) {
+        return kind == FLOOR_SPARE || kind == FLOOR_SPARE_CGROUP;
+}
+
 typedef struct Floor Floor;
 
-/* Starts the floor's processes. For FLOOR_HOPS_CGROUP: a positive CGROUP_E_* when there are none.
- */
+/* Starts the floor's processes. For those with cgroups: a positive CGROUP_E_* when
+ * there are none. */
 int floor_new(Floor **ret, FloorKind kind);
 Floor *floor_free(Floor *floor); /* ends its processes */
 static inline void floor_freep(Floor **f) {

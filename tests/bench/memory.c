@@ -1,8 +1,34 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What an idle daemon with all its processes weighs: the proportional set sizes of a process tree,
- * read from /proc. Keeps nothing; lives in the benchmark. */
+/* What processes weigh: a worker, by what it has of its own and what it shares; an idle daemon with
+ * all its processes, by proportional set sizes. Read from /proc. Keeps nothing; lives in the
+ * benchmarks. */
 
 #include "bench.h"
+
+int process_memory(pid_t pid, uint64_t *ret_private, uint64_t *ret_shared) {
+        uint64_t private = 0, resident = 0;
+        char path[64], line[256];
+        unsigned long long kib;
+        FILE *f;
+
+        snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", (int)pid);
+        f = fopen(path, "re");
+        if (!f)
+                return -errno;
+        while (fgets(line, sizeof(line), f)) {
+                if (sscanf(line, "Private_Clean: %llu kB", &kib) == 1 ||
+                    sscanf(line, "Private_Dirty: %llu kB", &kib) == 1)
+                private += (uint64_t)kib * 1024;
+                if (sscanf(line, "Rss: %llu kB", &kib) == 1)
+                        resident = (uint64_t)kib * 1024;
+        }
+        fclose(f);
+        if (resident < private)
+                return -ENODATA;
+        *ret_private = private;
+        *ret_shared = resident - private;
+        return 0;
+}
 
 static int process_pss(pid_t pid, uint64_t *ret) {
         char path[64], line[256];

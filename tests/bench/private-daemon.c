@@ -40,10 +40,12 @@ int programs_find(Programs *ret, const char *build) {
                 .keeper = join(build, "daemon/keeper/forkd-keeper"),
                 .forkd = join(build, "daemon/forkd/forkd"),
                 .spawner = join(build, "daemon/server/forkd-spawner"),
+                .server = join(build, "daemon/server/forkd-server"),
                 .forkctl = join(build, "client/forkctl"),
                 .modules = modules,
                 .true_nolibc = join(build, "tests/bench/true-nolibc"),
-                .fresh_module = join(build, "tests/bench/fresh-module"),
+                .fork_floor = join(build, "tests/bench/fork-floor"),
+                .peers = join(build, "tests/bench/peers.py"),
         };
         return 0;
 }
@@ -111,6 +113,8 @@ static int prepare(PrivateDaemon *d, const Programs *programs, const char *prelo
         r = put_link(d, programs->forkd, "forkd");
         if (r == 0)
                 r = put_link(d, programs->spawner, "forkd-spawner");
+        if (r == 0)
+                r = put_link(d, programs->server, "forkd-server");
         return r < 0 ? r : put_configuration(d, preload);
 }
 

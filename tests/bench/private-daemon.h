@@ -9,9 +9,9 @@ typedef struct PrivateDaemon PrivateDaemon;
 
 /* Where the build's programs and modules are. */
 typedef struct Programs {
-        const char *keeper, *forkd, *spawner, *forkctl;
+        const char *keeper, *forkd, *spawner, *server, *forkctl;
         const char *modules; /* directories, as in FORKD_MODULE_PATH */
-        const char *true_nolibc, *fresh_module;
+        const char *true_nolibc, *fork_floor, *peers;
 } Programs;
 
 /* Paths in the build folder, which are never freed. 0, or -errno when there is no such folder. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A module with one entry, `rest`: its worker waits, with everything that was preloaded beside it,
- * until bench-answer has looked at its memory. Lives in forkd's twin and in its workers. */
+ * until bench-answer has looked at its memory. Lives in the twin, in forkservers and in workers. */
 
 #include "forkd-module.h"
 

@@ -28,6 +28,19 @@ double samples_median(const Samples *samples) {
         return median(copy.usec, copy.n);
 }
 
+double samples_quantile(const Samples *samples, double part) {
+        Samples copy = *samples;
+        double wanted = (double)copy.n * part;
+        size_t rank = (size_t)wanted;
+
+        if (copy.n == 0)
+                return 0;
+        if ((double)rank < wanted || rank == 0)
+                rank++;
+        qsort(copy.usec, copy.n, sizeof(*copy.usec), compare);
+        return copy.usec[rank - 1];
+}
+
 double samples_ratio(const Samples *a, const Samples *b) {
         Samples ratios = { 0 };
 

@@ -86,13 +86,13 @@ static void test_floor(FloorKind kind) {
         int r;
 
         r = floor_new(&floor, kind);
-        if (kind == FLOOR_HOPS_CGROUP && r > 0) {
+        if (floor_has_cgroups(kind) && r > 0) {
                 print_message("no cgroups here: %s\n", cgroup_error_string(r));
                 return;
         }
         assert_int_equal(r, 0);
-        run_batches(floor_batch, floor, kind != FLOOR_FORK);
-        if (kind != FLOOR_FORK)
+        run_batches(floor_batch, floor, !floor_forks(kind));
+        if (!floor_forks(kind))
                 assert_int_equal(floor_batch(floor, &bad), -EREMOTEIO);
         assert_null(floor_free(floor));
         assert_nothing_left(descriptors);
@@ -112,13 +112,55 @@ static void test_hops_cgroup(void **state _unused_) {
 
 static void test_fork(void **state _unused_) {
         test_floor(FLOOR_FORK);
+        test_floor(FLOOR_FORK_CGROUP);
+}
+
+/* The last one of its children's children; 0: there are none. */
+static pid_t descendant(pid_t pid, unsigned depth) {
+        pid_t found = 0, below;
+        char path[64];
+        int child;
+        FILE *f;
+
+        snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
+        f = fopen(path, "re");
+        while (f && fscanf(f, "%d", &child) == 1) {
+                below = depth == 0 ? child : descendant(child, depth - 1);
+                found = below > 0 ? below : found;
+        }
+        if (f)
+                fclose(f);
+        return found;
+}
+
+/* It is there before the first request, and another one after it. */
+static void test_spare_is_ready(void **state _unused_) {
+        const Batch one = { .in_flight = 1, .n = 1 };
+        uint64_t end = now_usec(CLOCK_MONOTONIC) + 10 * USEC_PER_SEC;
+        pid_t spare, former = 0;
+        Floor *floor = NULL;
+
+        assert_int_equal(floor_new(&floor, FLOOR_SPARE), 0);
+        for (int i = 0; i < 2; i++) {
+                while ((spare = descendant(getpid(), 1)) == 0 || spare == former)
+                        assert_true(now_usec(CLOCK_MONOTONIC) < end);
+                former = spare;
+                assert_int_equal(floor_batch(floor, &one), 0);
+        }
+        floor_free(floor);
+}
+
+static void test_spare(void **state _unused_) {
+        test_floor(FLOOR_SPARE);
+        test_floor(FLOOR_SPARE_CGROUP);
 }
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_direct),      cmocka_unit_test(test_bare),
-                cmocka_unit_test(test_hops),        cmocka_unit_test(test_fork),
-                cmocka_unit_test(test_hops_cgroup),
+                cmocka_unit_test(test_direct),         cmocka_unit_test(test_bare),
+                cmocka_unit_test(test_hops),           cmocka_unit_test(test_fork),
+                cmocka_unit_test(test_hops_cgroup),    cmocka_unit_test(test_spare),
+                cmocka_unit_test(test_spare_is_ready),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

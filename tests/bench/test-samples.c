@@ -21,6 +21,22 @@ static void test_median(void **state _unused_) {
         assert_true(s.usec[0] == 30); /* the order of rounds stays */
 }
 
+static void test_quantile(void **state _unused_) {
+        Samples s = { 0 };
+
+        assert_true(samples_quantile(&s, 0.99) == 0);
+        samples_add(&s, 7);
+        assert_true(samples_quantile(&s, 0.99) == 7);
+        s.n = 0;
+        for (int i = 200; i > 0; i--)
+                samples_add(&s, i);
+        assert_true(samples_quantile(&s, 0.99) == 198);
+        assert_true(samples_quantile(&s, 0.5) == 100);
+        assert_true(samples_quantile(&s, 1) == 200);
+        assert_true(samples_quantile(&s, 0.001) == 1);
+        assert_true(s.usec[0] == 200);
+}
+
 static void test_ratio_is_of_one_round(void **state _unused_) {
         Samples a = { 0 }, b = { 0 };
 
@@ -46,6 +62,7 @@ static void test_bound(void **state _unused_) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_median),
+                cmocka_unit_test(test_quantile),
                 cmocka_unit_test(test_ratio_is_of_one_round),
                 cmocka_unit_test(test_bound),
         };

@@ -43,6 +43,23 @@ def status(id, state="finished", **more):
     return dict(s, **more)
 
 
+def server(name, state="ready", **more):
+    s = {
+        "name": name,
+        "startMethod": "forkserver",
+        "state": state,
+        "origin": "request",
+        "uid": os.getuid(),
+        "workers": 0,
+        "spares": 0,
+        "starts": 1,
+        "entries": [],
+    }
+    if state == "ready":
+        s.update(generation=1, pid=200, preloadUSec=212000)
+    return dict(s, **more)
+
+
 # What a command of this name does when it is run, and how its certificate reads.
 ENDS = {
     "true": ("success", "succeeded after 3 ms", {"status": 0}),
@@ -62,6 +79,7 @@ ENDS = {
     "dependency": ("dependency", "never started", {}),
     "raise": ("error", "failed after 3 ms: NotFound: no such word", {"code": "NotFound", "text": "no such word"}),
     "value": ("success", "succeeded after 3 ms", {"value": {"value": "120"}}),
+    "empty": ("success", "succeeded after 3 ms", {"value": {}}),
 }
 
 
@@ -72,6 +90,8 @@ class Fake:
         self.asked = []
         self.changed = threading.Condition()
         self.jobs = {}  # id → status, for List, Show, Watch
+        self.servers = {}  # name → server, for the methods of org.forkd.servers
+        self.shown = {}  # name → what else Show has: generations, workers, output
         self.outputs = {}  # (id, stream) → (path, lost)
         self.signals = []
         self.handlers = {}
@@ -102,6 +122,7 @@ class Fake:
         self.directory.cleanup()
 
     closing = False
+    progress = ()  # what every job that is run says of it
 
     def accept(self):
         while True:
@@ -161,7 +182,8 @@ class Fake:
         method, parameters = call["method"], call.get("parameters") or {}
         self.update(lambda: self.asked.append((method, parameters)))
         name = method.rsplit(".", 1)[1]
-        handler = self.handlers.get(name) or getattr(self, "on_" + name.lower(), None)
+        own = "on_servers_" if method.startswith("org.forkd.servers.") else "on_"
+        handler = self.handlers.get(name) or getattr(self, own + name.lower(), None)
         send_fds = []
 
         def send(parameters, continues=False, error=None):
@@ -218,6 +240,10 @@ class Fake:
         if more:
             send({"id": id, "state": "starting"})
             send({"id": id, "state": "running", "pid": 4711})
+        for progress in self.progress if more else []:
+            send({"id": id, "state": "running", "progress": progress})
+        if what == "main":
+            what = "empty"
         if what == "echo":
             os.write(fds[job["stdout"]["descriptor"]], " ".join(job["command"][1:]).encode() + b"\n")
             what = "true"
@@ -357,3 +383,44 @@ class Fake:
         if more:
             send({"running": 2, "queued": 1})
         return {"running": 0 if more else 2, "queued": 1}
+
+    # ---- org.forkd.servers
+
+    def find_server(self, p):
+        if p["name"] not in self.servers:
+            sentence = f"there is no forkserver '{p['name']}'; there are: {', '.join(self.servers)}"
+            raise Failure("org.forkd.servers.NoSuchServer", server=p["name"], sentence=sentence)
+        return self.servers[p["name"]]
+
+    def on_servers_list(self, p, more, send, fds, send_fds):
+        return {"servers": list(self.servers.values())}
+
+    def on_servers_show(self, p, more, send, fds, send_fds):
+        found = self.find_server(p)
+        return {"server": found, "generations": [], "workers": [], "output": [], **self.shown.get(p["name"], {})}
+
+    def on_servers_start(self, p, more, send, fds, send_fds):
+        name = p["name"]
+        if name == "broken":
+            raise Failure(
+                "org.forkd.servers.ServerFailed",
+                server=name,
+                reason="module 'broken': its preload failed: no dictionary",
+                sentence=f"the forkserver '{name}' failed: module 'broken': its preload failed: no dictionary",
+            )
+        self.servers[name] = server(name, entries=[{"name": "check"}, {"name": "suggest"}])
+        return {"server": self.servers[name]}
+
+    def on_servers_stop(self, p, more, send, fds, send_fds):
+        self.find_server(p)
+        return {}
+
+    def on_servers_reload(self, p, more, send, fds, send_fds):
+        found = self.find_server(p)
+        found["generation"] += 1
+        return {"server": found}
+
+    def on_servers_scale(self, p, more, send, fds, send_fds):
+        found = self.find_server(p)
+        found["spare"] = p["spare"]
+        return {"server": found}

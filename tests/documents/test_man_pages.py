@@ -11,7 +11,7 @@ from conftest import TOP, options_in_help, options_in_page
 
 PAGES = sorted(name for name in os.listdir(os.path.join(TOP, 'man')) if name.endswith('.rst'))
 REQUIRED = {'forkd.8.rst', 'forkctl.1.rst', 'forkd.conf.5.rst', 'forkd-module.7.rst', 'forkd-protocol.7.rst',
-            'forkd-server.7.rst'}
+            'forkd-server.7.rst', 'forkd_serve.3.rst'}
 
 
 def test_all_pages_are_there():
@@ -37,13 +37,13 @@ def test_title_section_and_file_agree(tree, page):
 
 @pytest.mark.parametrize('page', PAGES)
 def test_refers_to_pages_that_exist(tree, page):
-    references = re.findall(r'\*\*(forkd?[a-z.-]*)\*\*\\\((\d)\)', tree.read('man/' + page))
+    references = re.findall(r'\*\*(forkd?[a-z._-]*)\*\*\\\((\d)\)', tree.read('man/' + page))
     assert references
     assert {f'{name}.{section}.rst' for name, section in references} <= set(PAGES)
 
 
 def test_pages_are_built(tree):
-    listed = set(re.findall(r"^    '([a-z.-]+)': '(\d)',$", tree.read('man/meson.build'), re.M))
+    listed = set(re.findall(r"^    '([a-z._-]+)': '(\d)',$", tree.read('man/meson.build'), re.M))
     assert {f'{name}.{section}.rst' for name, section in listed} == set(PAGES)
 
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-INTERFACES = ['org.forkd.jobs', 'org.forkd.manager']
+INTERFACES = ['org.forkd.jobs', 'org.forkd.servers', 'org.forkd.manager']
 
 
 @pytest.fixture(scope='module')
@@ -69,6 +69,28 @@ def test_fields_of_a_certificate_and_a_status(tree, page):
     assert documented == re.findall(r'(\w+):', declared)
 
 
+def fields(tree, interface, name):
+    declared = re.search(r'^type ' + name + r' \((.*?)\)$', tree.read(f'proto/{interface}.varlink'), re.M | re.S).group(1)
+    return re.findall(r'(\w+): ', declared.replace('startMethod: (fork, spawn, forkserver)', 'startMethod: x'))
+
+
+def test_fields_of_a_server(tree, page):
+    text = section(page, 'ORG.FORKD.SERVERS')
+    assert table(text) == set(fields(tree, 'org.forkd.servers', 'Server'))
+    for name, words in (('Generation', 'generations'), ('Worker', 'workers')):
+        documented = re.search(r'One of \*' + words + r'\* is\s+``{([\w, ]*)}``', text).group(1)
+        assert documented.split(', ') == fields(tree, 'org.forkd.servers', name)
+
+
+def test_states_of_a_server(tree, page):
+    text = section(page, 'ORG.FORKD.SERVERS')
+    states = re.findall(r'^        \[NAMED_\w+\] = \{ "(\w+)"', tree.read('daemon/forkd/named.c'), re.M)
+    assert states
+    assert table(text, 1) == set(states)
+    limits = re.findall(r'^#define NAMED_MAX +(\d+)', tree.read('daemon/forkd/named.h'), re.M)
+    assert f'There are at most {limits[0]}' in text
+
+
 def test_states_and_results(tree, page):
     states = re.search(r'^type State \((.*?)\)', tree.read('proto/org.forkd.jobs.varlink'), re.M).group(1)
     assert table(section(page, 'STATES')) == set(states.split(', '))
@@ -79,10 +101,11 @@ def test_states_and_results(tree, page):
 def test_errors(tree, page):
     declared = set()
     for interface in INTERFACES:
-        declared |= set(re.findall(r'^error (\w+) \(', tree.read(f'proto/{interface}.varlink'), re.M))
-    assert table(section(page, 'ERRORS')) == declared
-    sent = re.findall(r'^        \[WIRE_\w+\] = "org\.forkd\.\w+\.(\w+)"', tree.read('daemon/forkd/wire-error.c'), re.M)
-    assert set(sent) == declared
+        declared |= {f'{interface}.{name}' for name in
+                     re.findall(r'^error (\w+) \(', tree.read(f'proto/{interface}.varlink'), re.M)}
+    assert table(section(page, 'ERRORS')) == {name.split('.')[-1] for name in declared}
+    sent = re.findall(r'^        \[WIRE_\w+\] = "([\w.]+)"', tree.read('daemon/forkd/wire-error.c'), re.M)
+    assert sorted(sent) == sorted(declared)
 
 
 def test_limits(tree, page):

@@ -84,6 +84,15 @@ def test_each_command_says_what_is_shown(tree, outputs):
     assert len(outputs) == len(commands(tree))
 
 
+def test_code_is_an_example(tree):
+    """What README shows of C stands so in examples/."""
+    blocks = re.findall(r'^```c\n(.*?)^```', tree.read('README.md'), re.M | re.S)
+    examples = [tree.read(os.path.join('examples', name)) for name in os.listdir(os.path.join(tree.top, 'examples'))
+                if name.endswith('.c')]
+    assert blocks
+    assert all(any(block in example for example in examples) for block in blocks)
+
+
 def test_comparison_can_fail():
     assert matches('a … b after 3 ms', 'a long way to b after 12 ms')
     assert not matches('a … b', 'a long way to c')

@@ -60,7 +60,7 @@ def pytest_configure(config):
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a suite that is told to end takes its daemons along
     processes.prctl(processes.PR_SET_CHILD_SUBREAPER, 1)
     config.forkd_programs = harness.Programs(os.path.abspath(config.getoption('--build')))
-    missing = [n for n in ('forkd', 'keeper', 'spawner', 'work') if not getattr(config.forkd_programs, n)]
+    missing = [n for n in ('forkd', 'keeper', 'spawner', 'server', 'work') if not getattr(config.forkd_programs, n)]
     if missing:
         raise pytest.UsageError(f'{config.forkd_programs.build} lacks {", ".join(missing)}: build first, or '
                                 'name the folder with --build')
@@ -154,6 +154,8 @@ def forkd(request, programs, directory):
     daemons = []
 
     def make(name='d', start=True, **keywords):
+        if hasattr(request.node, 'callspec'):
+            keywords.setdefault('method', request.node.callspec.params.get('method'))
         if request.config.getoption('--no-cgroups'):
             keywords['cgroups'] = False
         daemon = harness.Daemon(programs, os.path.join(directory, name), **keywords)
@@ -177,9 +179,11 @@ def daemon(forkd):
     return forkd()
 
 
-@pytest.fixture(params=['spawn', 'fork'])
-def method(request):
-    return request.param
+def pytest_generate_tests(metafunc):
+    """method: how workers come to be. All there are; or those that the test's own mark names, or its file's METHODS."""
+    marks = [m for m in metafunc.definition.iter_markers('parametrize') if 'method' in m.args[0].split(',')]
+    if 'method' in metafunc.fixturenames and not marks:
+        metafunc.parametrize('method', getattr(metafunc.module, 'METHODS', harness.METHODS))
 
 
 @pytest.fixture

@@ -25,6 +25,10 @@ STOP_TIMEOUT = 20
 PATIENCE = 5  # how long what is on its way out may take
 # What may stand in a state directory besides output/ID.out and output/ID.err of jobs not yet forgotten.
 STATE_FILES = {'lock', 'ids', 'output'}
+# The suite's methods: how the worker of a job comes to be. The first runs commands, the others entries.
+METHODS = ('spawn', 'fork', 'spawn-entry', 'forkserver', 'spares')
+ENTRIES = METHODS[1:]
+SPARES = {'forkserver': 0, 'spares': 2}
 COMPLAINTS = ('AddressSanitizer', 'LeakSanitizer', 'runtime error:', 'Assertion', 'assertion')
 
 
@@ -36,6 +40,7 @@ class Programs:
         self.forkd = self.find('daemon/forkd/forkd')
         self.keeper = self.find('daemon/keeper/forkd-keeper')
         self.spawner = self.find('daemon/server/forkd-spawner')
+        self.server = self.find('daemon/server/forkd-server')
         self.forkctl = self.find('client/forkctl')
         self.work = self.find('tests/flow/work')
         self.modules = ':'.join(os.path.join(build, d) for d in ('tests/flow', 'tests/modules', 'examples'))
@@ -104,7 +109,8 @@ class Daemon:
     """One forkd, under its keeper or alone, with a directory of its own."""
 
     def __init__(self, programs, directory, keeper=True, module='flow', config='', cgroups=True, options=(),
-                 environment=None, listen=(), clean=True, preexec=None, keeper_options=()):
+                 environment=None, listen=(), clean=True, preexec=None, keeper_options=(), method=None,
+                 servers=None):
         self.programs = programs
         self.directory = directory
         self.keeper = keeper
@@ -120,6 +126,7 @@ class Daemon:
         self.process = None
         self.clients = []
         self.descriptors = {}
+        self.at_start = {}
         for path in (self.config, self.runtime, self.state):
             os.makedirs(path, mode=0o755, exist_ok=True)
         self.configure(config, module)
@@ -136,6 +143,31 @@ class Daemon:
         if not cgroups:
             self.environment['FORKD_CGROUP'] = 'off'
         self.environment.update(environment or {})
+        self.spares = SPARES.get(method, 0)
+        if servers is None and method in ('spawn-entry', 'forkserver', 'spares'):
+            # at boot where every job is for it, so that it is there when the start is looked at
+            servers = {'flow': {'module': module, 'start': 'boot' if method in SPARES else 'use', 'spare': self.spares}}
+        for server, keys in (servers or {}).items():
+            self.configure_server(server, **keys)
+
+    def configure_server(self, name, text='', module='flow', environment=None, pool='', limits='', **keys):
+        """Writes servers/NAME.conf. What it preloads is counted in a file of its own: preloads(NAME)."""
+        lines = ['[Server]']
+        lines += [f'Module={m}' for m in (module or '').split()]
+        given = {'FORKD_TEST_COUNT': f'{self.count_path}-{name}', **(environment or {})}
+        if self.programs.sanitized:
+            given['ASAN_OPTIONS'] = self.environment['ASAN_OPTIONS']
+        lines += [f'Environment={n}={v}' for n, v in given.items()]
+        names = {'start': 'Start', 'user': 'User', 'command': 'Command', 'arguments': 'Arguments',
+                 'timeout': 'PreloadTimeout', 'allow': 'AllowUsers', 'huge': 'HugePages'}
+        spare = keys.pop('spare', 0)
+        lines += [f'{names[k]}={v}' for k, v in keys.items()]
+        lines += [text, '[Pool]', f'Spare={spare}', pool, '[Limits]', limits]
+        os.makedirs(os.path.join(self.config, 'servers'), exist_ok=True)
+        path = os.path.join(self.config, 'servers', f'{name}.conf')
+        with open(path, 'w', encoding='utf-8') as file:
+            file.write('\n'.join(lines) + '\n')
+        return path
 
     def configure(self, text='', module='flow'):
         """Writes forkd.conf: text is of section [Daemon]."""
@@ -182,8 +214,13 @@ class Daemon:
         """From here on the end is compared with what the daemon is now: after a start, or a test's own damage."""
         self.pid = self.status()['pid']
         if settled:
-            processes.eventually(lambda: all(s['state'] == 'ready' for s in self.status()['servers']))
+            # the pid too: what tells of it may come after what tells of the readiness
+            processes.eventually(lambda: all(s['state'] == 'stopped' or s['state'] == 'ready' and s.get('pid')
+                                             for s in self.status()['servers']), what=lambda: self.status()['servers'])
+            processes.eventually(lambda: all(s['spares'] == s['spare'] for s in self.named().values()),
+                                 what=self.named)
         self.descriptors = self.count_descriptors()
+        self.at_start = {n: s['spare'] for n, s in self.named().items()}
         return self
 
     def restarted(self):
@@ -241,6 +278,12 @@ class Daemon:
                 if not job['attached']:
                     self.wait(job['id'])
         processes.eventually(lambda: self.status()['attached'] == 0)
+        for name, server in self.named(everyone=True).items():
+            with contextlib.suppress(varlink.Error):
+                if name not in self.at_start:
+                    self.server_call('Stop', name, kill=True)
+                elif server['spare'] != self.at_start[name]:
+                    self.server_call('Scale', name, spare=self.at_start[name])
 
     # ---- what is left
 
@@ -280,6 +323,11 @@ class Daemon:
                         result.append(f'process {pid} has {is_now} × {kind}, {was} at its start')
             own = set(self.tree().values())
             strangers = [p for p in processes.descendants(self.process.pid) if p not in own]
+            for name, server in self.named().items():
+                spares = [p for p in processes.children(server['pid']) if processes.state(p) == 'S' and
+                          processes.name(p) in (f'forkd: {name}#{server["generation"]} spare', server['command'])]
+                if len(spares) == server['spare']:
+                    strangers = [p for p in strangers if p not in spares]
             if strangers:
                 result.append('processes left: ' + processes.describe(strangers))
             return result
@@ -369,8 +417,45 @@ class Daemon:
             with os.fdopen(client.fds.pop(reply['descriptor']), 'rb') as file:
                 return file.read(), reply['lost']
 
-    def preloads(self):
-        return len(processes.read(self.count_path).splitlines()) if os.path.exists(self.count_path) else 0
+    def preloads(self, server=None):
+        """How often the module was preloaded, by its own count: in forkd, or in that forkserver."""
+        path = f'{self.count_path}-{server}' if server else self.count_path
+        return processes.read(path).count('preload') if os.path.exists(path) else 0
+
+    # ---- forkservers
+
+    def servers(self):
+        return {s['name']: s for s in self.call('org.forkd.servers.List')['servers']}
+
+    def named(self, everyone=False):
+        """Those that are not built in: all, or only the ready ones."""
+        if not self.programs.server:
+            return {}
+        return {n: {**s, 'command': ' '.join(s.get('command') or [])} for n, s in self.servers().items()
+                if s['origin'] != 'built-in' and (everyone or s['state'] == 'ready')}
+
+    def server(self, name='flow'):
+        """{server, generations, workers, output}"""
+        return self.call('org.forkd.servers.Show', name=name)
+
+    def server_state(self, name, state, timeout=10):
+        """Until the forkserver is in that state; what List says of it."""
+        def probe():
+            server = self.servers().get(name)
+            return server if server and server['state'] == state else None
+        return processes.eventually(probe, timeout, lambda: self.servers().get(name))
+
+    def server_call(self, verb, name, **parameters):
+        return self.call(f'org.forkd.servers.{verb}', {'name': name, **parameters})
+
+    def start_server(self, name, modules=('flow',), **parameters):
+        """servers.Start of modules, as whoever calls; answered when it is ready."""
+        environment = dict(parameters.pop('environment', {}))
+        if self.programs.sanitized:
+            environment['ASAN_OPTIONS'] = self.environment['ASAN_OPTIONS']
+        if 'command' not in parameters:
+            parameters['modules'] = list(modules)
+        return self.server_call('Start', name, environment=environment, **parameters)['server']
 
     def has_cgroups(self):
         """Whether jobs get cgroups here: what the daemon can do, asked of a job's own /proc entry."""
@@ -459,17 +544,34 @@ class Gate:
 
 
 class Work:
-    """Jobs by what they do: commands for method spawn, entries of the module `flow` for method fork."""
+    """Jobs by what they do: commands for method spawn, entries of the module `flow` for all others."""
 
     def __init__(self, programs, method):
         self.programs = programs
         self.method = method
+        self.commands = method == 'spawn'
+        # the forkserver, as the tree has it, and the field startMethod as List has it
+        self.server = {'spawn': 'spawner', 'fork': 'twin', 'spawn-entry': 'spawner'}.get(method, 'flow')
+        self.start_method = {'spawn-entry': 'spawn', 'spares': 'forkserver'}.get(method, method)
 
     def job(self, *words, **fields):
         words = [str(w) for w in words]
-        if self.method == 'spawn':
+        if self.commands:
             return {'command': [self.programs.work, *words], **fields}
-        return {'startMethod': 'fork', 'entry': 'work', 'arguments': {'argv': words}, **fields}
+        return self.entry('work', {'argv': words}, **fields)
+
+    def entry(self, name, arguments=None, **fields):
+        """An entry by the method, whatever it is."""
+        job = {'entry': name, **fields}
+        if arguments is not None:
+            job['arguments'] = arguments
+        if self.method == 'fork':
+            return {'startMethod': 'fork', **job}
+        if self.method in SPARES:
+            return {'server': 'flow', **job}
+        if self.programs.sanitized:  # its host gets what the sanitizers are told from the forkserver's settings
+            job['server'] = 'flow'
+        return {'startMethod': 'spawn', **job}
 
     def succeed(self, **fields):
         return self.job('record', '/dev/null', **fields)

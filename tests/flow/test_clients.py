@@ -12,6 +12,7 @@ import pytest
 import processes
 import varlink
 
+METHODS = ('spawn', 'spares')
 CALL = varlink.encode('org.forkd.manager.Status')
 
 
@@ -151,35 +152,36 @@ def test_oneway(daemon, spawn, fifo):
 def test_the_service_describes_itself(daemon):
     info = daemon.call('org.varlink.service.GetInfo')
     assert info['product'] and info['version'] and info['vendor']
-    assert {'org.varlink.service', 'org.forkd.jobs', 'org.forkd.manager'} <= set(info['interfaces'])
+    assert {'org.varlink.service', 'org.forkd.jobs', 'org.forkd.manager', 'org.forkd.servers'} <= set(info['interfaces'])
     for name in info['interfaces']:
         text = daemon.call('org.varlink.service.GetInterfaceDescription', interface=name)['description']
         assert f'interface {name}' in text
 
 
-@pytest.mark.parametrize('method,error', [
+@pytest.mark.parametrize('name,error', [
     ('org.forkd.nothing.Do', 'InterfaceNotFound'), ('org.forkd.jobs.Nothing', 'MethodNotFound'),
     ('org.forkd.manager.Nothing', 'MethodNotFound')])
-def test_unknown_methods(daemon, method, error):
+def test_unknown_methods(daemon, name, error):
     with pytest.raises(varlink.Error) as caught:
-        daemon.call(method)
+        daemon.call(name)
     assert caught.value.full == f'org.varlink.service.{error}'
 
 
-@pytest.mark.parametrize('method', ['org.forkd.jobs.Watch', 'org.forkd.manager.Subscribe'])
-def test_expected_more(daemon, method):
+@pytest.mark.parametrize('name', ['org.forkd.jobs.Watch', 'org.forkd.manager.Subscribe'])
+def test_expected_more(daemon, name):
     with pytest.raises(varlink.Error) as caught:
-        daemon.call(method)
+        daemon.call(name)
     assert caught.value.full == 'org.varlink.service.ExpectedMore'
 
 
-@pytest.mark.parametrize('method', ['Submit', 'Run', 'List', 'Show', 'Kill', 'Cancel', 'Pause', 'Resume', 'OpenOutput',
-                                    'Forget', 'org.forkd.manager.Status', 'org.forkd.manager.Reload',
-                                    'org.forkd.manager.Drain'])
-def test_an_unknown_parameter_is_refused(daemon, spawn, method):
-    parameters = {'Submit': {'jobs': [spawn.succeed()]}, 'Run': {'job': spawn.succeed()}}.get(method, {})
+@pytest.mark.parametrize('name', ['Submit', 'Run', 'List', 'Show', 'Kill', 'Cancel', 'Pause', 'Resume', 'OpenOutput',
+                                  'Forget', 'org.forkd.manager.Status', 'org.forkd.manager.Reload',
+                                  'org.forkd.manager.Drain', *(f'org.forkd.servers.{n}' for n in (
+                                      'List', 'Show', 'Start', 'Stop', 'Reload', 'Scale'))])
+def test_an_unknown_parameter_is_refused(daemon, spawn, name):
+    parameters = {'Submit': {'jobs': [spawn.succeed()]}, 'Run': {'job': spawn.succeed()}}.get(name, {})
     with pytest.raises(varlink.Error) as caught:
-        daemon.call(method, {**parameters, 'colour': 1})
+        daemon.call(name, {**parameters, 'colour': 1})
     assert caught.value.full == 'org.varlink.service.InvalidParameter'
     assert not daemon.status()['draining']
 

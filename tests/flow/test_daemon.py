@@ -13,6 +13,7 @@ import harness
 import processes
 import varlink
 
+METHODS = ('spawn', 'fork', 'spares')
 KEEPERS = pytest.mark.parametrize('keeper', [True, False], ids=['keeper', 'alone'])
 
 

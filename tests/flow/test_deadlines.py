@@ -312,11 +312,11 @@ def test_after_a_failure(daemon, work):
 def test_retries(daemon, work, directory):
     record = os.path.join(directory, 'record')
     job = work.exit(3, retries={'max': 2, 'delayUSec': 10_000})
-    if work.method == 'spawn':
+    if work.commands:
         job['command'] = ['/bin/sh', '-c', f'echo run >> {record}; exit 3']
     certificate = daemon.wait(daemon.submit(job))
     assert (certificate['result'], certificate['status'], certificate['attempt']) == ('exit', 3, 3)
-    if work.method == 'spawn':
+    if work.commands:
         assert processes.read(record) == 'run\n' * 3
 
 

@@ -3,6 +3,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 
@@ -160,6 +161,61 @@ def test_a_killed_forkctl_takes_its_job_along(ctl, programs, fifo):
     beacon.ended()
 
 
+# ---- forkservers
+
+def test_servers(ctl, daemon):
+    """From the start of one to its end."""
+    ctl('servers', 'start', 'mine', '--module', 'flow', '--spare', '1', '--arguments', '{"a": 1}')
+    table = ctl('servers')
+    assert 'mine' in table and 'ready' in table and 'spawner' in table
+    assert ctl('servers', 'list') == table or 'mine' in table
+    assert json.loads(ctl('run', '--server', 'mine', 'mirror', 'word=x', 'n:=5')) == {'word': 'x', 'n': 5}
+    job = ctl('submit', '--server', 'mine', 'mirror', '{"a": [1]}').strip()
+    ctl('wait', '--exit', job)
+    assert 'mine#1' in ctl('show', job)
+    shown = ctl('servers', 'show', 'mine')
+    assert 'mirror' in shown and 'returns its arguments' in shown and 'flow' in shown
+    assert ctl.json('servers', 'show', 'mine')['server']['name'] == 'mine'
+    ctl('servers', 'scale', 'mine', '--spare', '3')
+    assert daemon.servers()['mine']['spare'] == 3
+    ctl('servers', 'reload', 'mine')
+    assert daemon.servers()['mine']['generation'] == 2
+    ctl('servers', 'stop', 'mine')
+    assert daemon.servers().get('mine', {'state': 'stopped'})['state'] == 'stopped'
+
+
+def test_servers_that_fail(ctl):
+    """The reason, in a line, and where it is asked for."""
+    ctl('servers', 'start', 'bad', '--module', 'preload-fails', status=125)
+    assert 'preload-fails' in ctl.err and 'No such file or directory' in ctl.err
+    line, = [x for x in ctl('servers').splitlines() if x.split()[:1] == ['bad']]
+    assert 'failed' in line and 'preload-fails' in line
+    shown = ctl('servers', 'show', 'bad')
+    assert 'No such file or directory' in shown and 'there is no such model' in shown
+    ctl('run', '--server', 'bad', 'nothing', status=125)
+    assert 'preload-fails' in ctl.err
+    ctl('servers', 'show', 'nosuch', status=125)
+    assert 'nosuch' in ctl.err
+    ctl('run', '--server', 'nosuch', 'mirror', status=125)
+    assert 'nosuch' in ctl.err
+
+
+def test_servers_of_a_path(ctl, programs, directory):
+    """A relative path is of the caller's directory."""
+    shutil.copy(programs.find('tests/flow/flow.so'), os.path.join(directory, 'own.so'))
+    ctl('servers', 'start', 'own', '--module', './own.so')
+    assert json.loads(ctl('run', '--server', 'own', 'mirror', 'a=b')) == {'a': 'b'}
+    assert json.loads(ctl('run', '--method', 'spawn', '--server', 'own', 'mirror', 'a=b')) == {'a': 'b'}
+
+
+def test_servers_of_a_command(ctl):
+    host = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'helpers', 'host.py')
+    ctl('servers', 'start', 'py', '--env', 'COLOUR=blue', '--', '/usr/bin/python3', '-I', host)
+    value = json.loads(ctl('run', '--server', 'py', 'facts'))
+    assert value['preloaded']['environment']['COLOUR'] == 'blue'
+    assert value['environment']['OWN'] == 'forkctl'
+
+
 # ---- submit and what follows
 
 def test_submit_and_wait(ctl, daemon, programs):
@@ -280,7 +336,7 @@ def test_status_reload_drain(ctl, daemon):
 
 
 @pytest.mark.parametrize('verb', ['submit', 'run', 'list', 'show', 'wait', 'kill', 'cancel', 'pause', 'resume', 'logs',
-                                  'forget', 'status', 'reload', 'drain'])
+                                  'forget', 'status', 'reload', 'drain', 'servers'])
 def test_help(ctl, verb):
     text = ctl(verb, '--help')
     assert verb in text and '--json' in text

@@ -18,7 +18,7 @@ FAKE = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'helpers', 'fake
 def fake(programs, directory):
     """Starts fake_forkd.py with a fault."""
     class Fakes:  # pylint: disable=too-few-public-methods
-        forkd, spawner, modules, sanitized = FAKE, FAKE, '', False
+        forkd, spawner, server, modules, sanitized = FAKE, FAKE, None, '', False
 
     made = []
 

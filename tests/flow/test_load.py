@@ -11,6 +11,8 @@ import pytest
 import processes
 import varlink
 
+METHODS = ('spawn', 'spares')
+
 
 @pytest.mark.timeout(90)
 def test_a_burst_of_10000(forkd, spawn, directory):

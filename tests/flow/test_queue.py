@@ -10,6 +10,9 @@ import processes
 import varlink
 
 
+METHODS = ('spawn', 'spares')
+
+
 @pytest.fixture
 def single(forkd):
     return forkd(config='MaxRunning=1')
@@ -185,7 +188,7 @@ def test_list(held, work):
     assert listed[a]['state'] == 'queued'
     assert listed[a]['attached'] is False
     assert listed[a]['uid'] == os.getuid()
-    assert listed[a]['startMethod'] == work.method
+    assert listed[a]['startMethod'] == work.start_method
     assert 'startedAtUSec' not in listed[a] and 'certificate' not in listed[a]
     assert [s['id'] for s in held.list(queue='q1')] == [a]
     assert [s['id'] for s in held.list(name='beta')] == [b]
@@ -407,5 +410,6 @@ def test_status_counts(daemon, work):
     names = {s['name']: s for s in after['servers']}
     assert names['spawner']['startMethod'] == 'spawn' and names['twin']['startMethod'] == 'fork'
     assert {s['state'] for s in after['servers']} == {'ready'}
+    assert ('flow' in names) == (work.server == 'flow')
     assert 'work' in names['twin']['entries']
     assert names['twin']['preloadUSec'] > 0

@@ -7,6 +7,7 @@ import pytest
 
 import processes
 
+METHODS = ('spawn', 'fork', 'forkserver', 'spares')
 SLACK_KIB = 1024
 
 
@@ -16,6 +17,14 @@ def measure(daemon):
     for name, pid in daemon.tree().items():
         result[name] = (processes.rss_kib(pid), len(processes.descriptors(pid)), len(processes.children(pid)))
     return result
+
+
+def quiet(daemon, before):
+    """Waits until every process has as many children as it had then; what it is now."""
+    def probe():
+        now = measure(daemon)
+        return now if {n: m[2] for n, m in now.items()} == {n: m[2] for n, m in before.items()} else None
+    return processes.eventually(probe, what=lambda: (before, measure(daemon)))
 
 
 def cgroups(daemon):
@@ -45,9 +54,9 @@ def batch(daemon, work, n, attached):
 def test_everything_is_back_where_it_was(forkd, work, jobs, attached):
     """Memory of every process within 1 MiB, descriptors and children exactly, cgroups within those kept ready."""
     daemon = forkd(config='MaxRunning=4')
+    fresh = measure(daemon)
     batch(daemon, work, 1000, attached)  # lazy allocations and the first growth of tables
-    processes.eventually(lambda: not any(children for name, (_, _, children) in measure(daemon).items()
-                                         if name in ('spawner', 'twin')))
+    quiet(daemon, fresh)
     before, groups = measure(daemon), len(cgroups(daemon))
     batch(daemon, work, jobs, attached)
 
@@ -70,6 +79,7 @@ def test_everything_is_back_where_it_was(forkd, work, jobs, attached):
     assert daemon.list() == []
     assert os.listdir(os.path.join(daemon.state, 'output')) == []
     assert daemon.preloads() == 1
+    assert daemon.preloads('flow') == (work.server == 'flow')
 
 
 @pytest.mark.timeout(60)
@@ -91,12 +101,11 @@ def test_failures_leave_nothing_either(forkd, work):
                 assert 'error' in client.receive()
         daemon.call('Forget', finished=True)
 
+    fresh = measure(daemon)
     round_of_failures()
-    before = processes.eventually(lambda: (lambda m: m if not m['spawner'][2] and not m['twin'][2] else None)(
-        measure(daemon)))
+    before = quiet(daemon, fresh)
     for _ in range(3):
         round_of_failures()
-    after = processes.eventually(lambda: (lambda m: m if all(m[n][2] == before[n][2] for n in m) else None)(
-        measure(daemon)))
+    after = quiet(daemon, before)
     for name, (rss, _, _) in after.items():
         assert rss - before[name][0] < (SLACK_KIB if not daemon.programs.sanitized else 64 << 10), name

@@ -4,6 +4,7 @@
 import errno
 import os
 import pwd
+import re
 import grp
 
 import pytest
@@ -198,10 +199,10 @@ def test_signals_are_at_their_defaults(poisoned, facts, attached):
 @pytest.mark.parametrize('attached', [True, False])
 def test_descriptors(poisoned, facts, work, attached):
     found = facts(poisoned, attached)
-    expected = {0, 1, 2} if work.method == 'spawn' else {0, 1, 2, 3}
+    expected = {0, 1, 2} if work.commands else {0, 1, 2, 3}
     assert set(found.fds) == expected, found.fds
     assert found.fds[0] == '/dev/null'
-    if work.method == 'fork':
+    if not work.commands:
         assert found.fds[3].startswith('socket:')
     if attached:
         assert found.fds[1] == found.fds[2] == '/dev/null'
@@ -276,9 +277,13 @@ def test_cgroup_of_its_own(daemon, facts):
 
 def test_process_title_of_an_entry(daemon, facts, work):
     command = facts(daemon).read('cmdline')
+    title = command.replace('\0', ' ').strip()
     if work.method == 'fork':
-        assert command.replace('\0', ' ').startswith('forkd: twin job ')
-        assert 'work' in command
+        assert re.fullmatch(r'forkd: twin job \d+ work', title)
+    elif work.server == 'flow':
+        assert re.fullmatch(r'forkd: flow#1 job \d+ work', title)
+    elif work.method == 'spawn-entry':
+        assert 'forkd' in title
     else:
         assert 'hygiene' in command
 
@@ -339,7 +344,7 @@ def groups_of(name):
 
 @pytest.mark.root
 def test_root_names_another_user(daemon, facts, work):
-    if work.method == 'fork':
+    if not work.commands:
         with pytest.raises(varlink.Error):
             daemon.run(work.succeed(user='nobody'))
         return

@@ -18,7 +18,7 @@ import varlink
 @pytest.fixture
 def server(work):
     """The forkserver of the method under test."""
-    return {'spawn': 'spawner', 'fork': 'twin'}[work.method]
+    return work.server
 
 
 def replaced(daemon, name, old):
@@ -124,6 +124,7 @@ def test_one_preload_per_forkd(daemon, work):
     daemon.restarted()
     daemon.run(work.succeed())
     assert daemon.preloads() == 2
+    assert daemon.preloads('flow') == (2 if work.server == 'flow' else 0)
 
 
 def test_forkd_alone_killed(forkd, work, fifo):
@@ -166,6 +167,7 @@ def test_a_killed_forkserver_is_replaced(daemon, work, server):
     assert daemon.run(work.succeed())['result'] == 'success'
     assert [s for s in daemon.status()['servers'] if s['name'] == server and s['state'] == 'ready'][0]['starts'] == 2
     assert daemon.preloads() == (2 if server == 'twin' else 1)
+    assert daemon.preloads('flow') == (2 if server == 'flow' else 0)
 
 
 def test_workers_of_a_killed_forkserver_keep_their_statuses(forkd, work, server, fifo):
@@ -235,7 +237,7 @@ def test_a_job_that_was_starting_runs_at_most_once(forkd, work, server, director
 
 
 def test_a_stopped_forkserver_holds_only_its_own_up(daemon, programs, work, server):
-    other = harness.Work(programs, 'fork' if work.method == 'spawn' else 'spawn')
+    other = harness.Work(programs, 'spawn' if work.server != 'spawner' else 'fork')
     pid = daemon.tree()[server]
     os.kill(pid, signal.SIGSTOP)
     assert daemon.run(other.succeed())['result'] == 'success'

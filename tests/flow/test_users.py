@@ -14,6 +14,7 @@ import processes
 import varlink
 
 pytestmark = pytest.mark.root
+METHODS = ('spawn', 'spares')
 
 
 @pytest.fixture
@@ -32,11 +33,11 @@ def ours(daemon, work, fifo):
     return job
 
 
-@pytest.mark.parametrize('method,parameters', [
+@pytest.mark.parametrize('name,parameters', [
     ('Kill', {}), ('Cancel', {}), ('Pause', {}), ('Resume', {}), ('Forget', {}), ('OpenOutput', None)])
-def test_a_stranger_may_not(daemon, ours, other, method, parameters):
+def test_a_stranger_may_not(daemon, ours, other, name, parameters):
     with pytest.raises(varlink.Error) as error:
-        other(lambda: daemon.call(method, {'id': ours} if parameters is None else {'ids': [ours]}))
+        other(lambda: daemon.call(name, {'id': ours} if parameters is None else {'ids': [ours]}))
     assert error.value.full in ('org.varlink.service.PermissionDenied', 'org.forkd.jobs.NoSuchJob')
     daemon.running(ours)
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* Plans: the parameters of Fork from any JSON. What is accepted has to be safe for the child, which
- * checks nothing. */
+/* Plans: the parameters of Fork and of Adopt from any JSON. What is accepted has to be safe for the
+ * child, which checks nothing. */
 
 #include "basic.h"
 
@@ -18,10 +18,11 @@ static void require(bool condition, const char *what) {
         }
 }
 
-static void check(const Plan *plan) {
+static void check(const Plan *plan, PlanKind kind) {
         require(plan->envp != NULL, "no environment");
         require(plan->token >= 0, "no token");
-        require(!plan->argv == (plan->channel >= 0), "neither command nor entry, or both");
+        require(!plan->argv == (kind == PLAN_ENTRY), "neither command nor entry, or both");
+        require(plan->argv || (plan->channel < 0 && plan->cgroup < 0), "a command's descriptors");
         require(!plan->argv || (plan->argv[0] && plan->candidates && plan->candidates[0]),
                 "nothing to run");
         require(plan->n_limits <= PLAN_LIMITS_MAX, "too many limits");
@@ -37,10 +38,8 @@ static void check(const Plan *plan) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+        static const PlanKind kinds[] = { PLAN_COMMAND, PLAN_ENTRY };
         Packet packet = PACKET_NULL;
-        const char *reason = NULL;
-        Plan *plan = NULL;
-        int r;
 
         packet.object = json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, NULL);
         if (!json_is_object(packet.object)) {
@@ -52,11 +51,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         packet.fds[0] = eventfd(1, EFD_CLOEXEC);
         packet.fds[1] = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-        r = plan_new(&plan, &packet, &reason);
-        require(r <= 0 || reason, "refused without a reason");
-        if (r == 0)
-                check(plan);
-        plan_free(plan);
+        for (size_t i = 0; i < ELEMENTSOF(kinds); i++) {
+                const char *reason = NULL;
+                Plan *plan = NULL;
+                int r = plan_new(&plan, &packet, kinds[i], &reason);
+
+                require(r <= 0 || reason, "refused without a reason");
+                if (r == 0)
+                        check(plan, kinds[i]);
+                plan_free(plan);
+        }
         packet_done(&packet);
         return 0;
 }

@@ -11,10 +11,10 @@ import subprocess
 import pytest
 
 import harness
-from conftest import files_below, run
+from conftest import TOP, files_below, run
 
-PAGES = ['man1/forkctl.1', 'man5/forkd.conf.5', 'man7/forkd-module.7', 'man7/forkd-protocol.7', 'man7/forkd-server.7',
-         'man8/forkd.8']
+PAGES = ['man1/forkctl.1', 'man3/forkd_serve.3', 'man5/forkd.conf.5', 'man7/forkd-module.7', 'man7/forkd-protocol.7',
+         'man7/forkd-server.7', 'man8/forkd.8']
 
 CLIENT = r'''
 #include <forkd.h>
@@ -95,8 +95,8 @@ def compiled(installation, tmp_path, name, source, *words):
 def expected_files(installation):
     lib = installation.libdir
     return {
-        'bin/forkctl', 'bin/forkd', 'bin/forkd-keeper', 'libexec/forkd/forkd-spawner',
-        'include/forkd.h', 'include/forkd-module.h',
+        'bin/forkctl', 'bin/forkd', 'bin/forkd-keeper', 'libexec/forkd/forkd-server',
+        'libexec/forkd/forkd-spawner', 'include/forkd.h', 'include/forkd-module.h', 'include/forkd-serve.h',
         f'{lib}/libforkd.so', f'{lib}/libforkd.so.0', f'{lib}/libforkd.so.{installation.version}',
         f'{lib}/pkgconfig/libforkd.pc', f'{lib}/pkgconfig/forkd-module.pc',
         f'{lib}/forkd/modules/numbers.so', f'{lib}/forkd/modules/spell.so',
@@ -153,8 +153,7 @@ def test_a_client_builds_and_runs(installation, start, tmp_path):
 def test_a_module_builds_and_runs(installation, start, tmp_path):
     """Built as forkd-module(7) says, and found where pkg-config says that modules belong."""
     module = compiled(installation, tmp_path, 'greeter.so', MODULE,
-                      '-shared -fPIC $(pkg-config --cflags forkd-module jansson) -o "$1" "$2"',
-                      '$(pkg-config --libs jansson)')
+                      '-shared -fPIC $(pkg-config --cflags forkd-module) "$2" -o "$1"')
     folder = run('pkg-config', '--variable=moduledir', 'forkd-module', environment=installation.environment()).strip()
     assert folder == installation.path(installation.libdir, 'forkd', 'modules')
     place = shutil.copy(module, folder)
@@ -162,6 +161,26 @@ def test_a_module_builds_and_runs(installation, start, tmp_path):
         assert json.loads(start(module='greeter').forkctl('run', '--method=fork', 'greet', 'name=you')) == {'hello': 'you'}
     finally:
         os.unlink(place)
+
+
+def source(name):
+    with open(os.path.join(TOP, 'examples', name), encoding='utf-8') as file:
+        return file.read()
+
+
+def test_the_smallest_module_builds_with_one_line(installation, start, tmp_path):
+    hello = compiled(installation, tmp_path, 'hello.so', source('hello.c'),
+                     '-shared -fPIC $(pkg-config --cflags forkd-module) "$2" -o "$1"')
+    daemon = start(module=hello)
+    assert json.loads(daemon.forkctl('run', '--method=fork', 'hello', 'name=you')) == {'greeting': 'hello you'}
+
+
+def test_a_program_is_what_it_was_by_hand(installation, tmp_path):
+    program = compiled(installation, tmp_path, 'wordcount', source('wordcount.c'),
+                       '$(pkg-config --cflags libforkd) "$2" -o "$1" $(pkg-config --libs libforkd)')
+    text = tmp_path / 'text'
+    text.write_text('one two\nthree')
+    assert run(program, str(text), environment=installation.environment()) == f'3 {text}\n'
 
 
 def test_the_library_shows_what_its_header_says(installation):

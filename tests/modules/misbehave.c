@@ -16,6 +16,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <syslog.h>
+#include <systemd/sd-journal.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -352,6 +354,24 @@ static int nothing(ForkdCall *call, json_t *arguments, json_t **ret_value) {
         return 0;
 }
 
+/* To syslog and to the journal, each of which keeps a socket of its own from then on. */
+static int log_twice(ForkdCall *call, json_t *arguments, json_t **ret_value) {
+        const char *line = text(arguments, "text", "hello");
+
+        (void)call;
+        syslog(LOG_INFO, "%s", line);
+        sd_journal_print(LOG_INFO, "%s", line);
+        *ret_value = json_object();
+        return 0;
+}
+
+static int module_arguments(ForkdCall *call, json_t *arguments, json_t **ret_value) {
+        (void)call;
+        (void)arguments;
+        *ret_value = json_deep_copy(forkd_module_arguments());
+        return 0;
+}
+
 static const ForkdEntry entries[] = {
         { "echo", echo, "returns its arguments", "…" },
         { "sleep", sleep_usec, "sleeps, but can be cancelled", "usec=N" },
@@ -377,6 +397,8 @@ static const ForkdEntry entries[] = {
         { "environment", environment, "returns its environment", "" },
         { "descriptors", descriptors, "returns its open descriptors", "" },
         { "process", process, "returns what its process looks like", "" },
+        { "log", log_twice, "logs to syslog and to the journal", "text=TEXT" },
+        { "module-arguments", module_arguments, "returns the forkserver's arguments", "" },
         { "scalar", scalar, "returns a number", "" },
         { "nothing", nothing, "returns nothing", "" },
         { 0 },

@@ -121,6 +121,8 @@ void fixture_end(DaemonFixture *f) {
                 job_stop(job, RESULT_CANCELLED, NULL, "the test is over");
         }
         fixture_until(f, d->n_attempts == 0);
+        named_set_stop(d->named);
+        fixture_until(f, named_set_ended(d->named));
         assert_int_equal(d->n_durable_attempts, 0);
         f->daemon = daemon_free(d);
 

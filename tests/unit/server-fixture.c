@@ -62,7 +62,8 @@ void wait_readable(int fd) {
         assert_int_equal(poll(&p, 1, PATIENCE_MSEC), 1);
 }
 
-/* A forkserver ignores nothing; a test that runs in the background of a shell ignores INT and QUIT. */
+/* A forkserver ignores nothing; a test that runs in the background of a shell ignores INT and QUIT.
+ */
 static void reset_signals(void) {
         static const unsigned long action[4] = { 0 }; /* of the kernel: all signals, glibc's too */
 
@@ -70,7 +71,8 @@ static void reset_signals(void) {
                 (void)syscall(SYS_rt_sigaction, i, action, NULL, 8);
 }
 
-void fixture_start(Fixture *f, const char *name, const ModuleSet *modules) {
+static void start(Fixture *f, const ServeOptions *given, ProgramMain program,
+                  int (*function)(const ServeOptions *, WorkerProgram *)) {
         int pair[2];
 
         f->n_fds = count_fds();
@@ -78,17 +80,33 @@ void fixture_start(Fixture *f, const char *name, const ModuleSet *modules) {
         f->pid = fork();
         assert_true(f->pid >= 0);
         if (f->pid == 0) {
-                ServeOptions options = { .name = name,
-                                         .channel = pair[1],
-                                         .modules = modules,
-                                         .log_fd = STDERR_FILENO };
+                ServeOptions options = *given;
+                WorkerProgram worker;
+                int r;
 
+                options.channel = pair[1];
                 close(pair[0]);
                 reset_signals();
-                _exit(serve(&options));
+                r = function(&options, &worker);
+                if (r == SERVE_E_PROGRAM)
+                        exit(program(worker.argc, worker.argv));
+                _exit(r);
         }
         close(pair[1]);
         f->channel = pair[0];
+}
+
+void fixture_start_options(Fixture *f, const ServeOptions *options, ProgramMain program) {
+        start(f, options, program, serve);
+}
+
+void fixture_start_worker(Fixture *f, const ServeOptions *options, ProgramMain program) {
+        start(f, options, program, serve_worker);
+}
+
+void fixture_start(Fixture *f, const char *name, const ModuleSet *modules) {
+        start(f, &(ServeOptions){ .name = name, .modules = modules, .log_fd = STDERR_FILENO }, NULL,
+              serve);
 }
 
 int fixture_end(Fixture *f) {
@@ -113,14 +131,59 @@ void fixture_receive(Fixture *f, Packet *ret) {
         assert_int_equal(packet_receive(f->channel, ret), 0);
 }
 
-int fixture_order(Fixture *f, const Order *order) {
-        int token = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK), fds[PACKET_DESCRIPTORS_MAX];
-        json_t *parameters;
+static int token_new(bool taken) {
+        int token = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
         uint64_t value;
 
         assert_true(token >= 0);
-        if (order->token_taken)
+        if (taken)
                 assert_int_equal(read(token, &value, sizeof(value)), sizeof(value));
+        return token;
+}
+
+void channel_send(int channel, const char *method, json_t *parameters) {
+        assert_non_null(parameters);
+        assert_int_equal(packet_send(channel, method, parameters, NULL, 0), 0);
+        json_decref(parameters);
+}
+
+int fixture_fork(Fixture *f, const WorkerOrder *order) {
+        int pair[2], fds[2];
+        json_t *parameters;
+
+        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+        fds[0] = pair[1];
+        fds[1] = order->cgroup;
+        parameters = json_pack("{sI,si,si,sb,ss*}", "id", (json_int_t)order->id, "attempt", 1,
+                               "channel", 0, "tell", order->tell, "title", order->title);
+        if (order->cgroup > 0)
+                json_object_set_new(parameters, "cgroup", json_integer(1));
+        fixture_send(f, "Fork", parameters, fds, order->cgroup > 0 ? 2 : 1);
+        close(pair[1]);
+        return pair[0];
+}
+
+int channel_adopt(int channel, const WorkerOrder *order) {
+        int token = token_new(order->token_taken), fds[PACKET_DESCRIPTORS_MAX] = { token };
+        json_t *parameters;
+
+        for (size_t i = 0; i < order->n_fds; i++)
+                fds[i + 1] = order->fds[i];
+        parameters = json_pack("{sI,si,si,ss,so}", "id", (json_int_t)order->id, "attempt", 1,
+                               "token", 0, "title",
+                               "forkd: twin job 17 a-title-that-is-longer-than-the-arguments-of-"
+                               "this-program",
+                               "plan", order->plan);
+        assert_non_null(parameters);
+        assert_int_equal(packet_send(channel, "Adopt", parameters, fds, order->n_fds + 1), 0);
+        json_decref(parameters);
+        return token;
+}
+
+int fixture_order(Fixture *f, const Order *order) {
+        int token = token_new(order->token_taken), fds[PACKET_DESCRIPTORS_MAX];
+        json_t *parameters;
+
         fds[0] = token;
         for (size_t i = 0; i < order->n_fds; i++)
                 fds[i + 1] = order->fds[i];

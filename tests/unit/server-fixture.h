@@ -30,7 +30,8 @@ typedef struct Outcome {
         char text[256];
 } Outcome;
 
-/* One start: descriptors are duplicated into the packet as 0 (the token), then those of fds. */
+/* One start of a command: descriptors are duplicated into the packet as 0 (the token), then those
+ * of fds. */
 typedef struct Order {
         uint64_t id;
         json_t *plan; /* taken over */
@@ -40,7 +41,26 @@ typedef struct Order {
         bool token_taken; /* before the order is sent */
 } Order;
 
+/* One start of a worker of entries, and what it is adopted with: descriptors as above. */
+typedef struct WorkerOrder {
+        uint64_t id;
+        const char *title; /* at birth */
+        int cgroup;        /* a descriptor; 0: none */
+        bool tell;
+        json_t *plan; /* taken over */
+        const int *fds;
+        size_t n_fds;
+        bool token_taken;
+} WorkerOrder;
+
+/* What a test's program goes on with. */
+typedef int (*ProgramMain)(int argc, char **argv);
+
 void fixture_start(Fixture *f, const char *name, const ModuleSet *modules);
+/* serve() as these say, on a channel of the fixture's. */
+void fixture_start_options(Fixture *f, const ServeOptions *options, ProgramMain program);
+/* The same with serve_worker(), on the channel of one worker. */
+void fixture_start_worker(Fixture *f, const ServeOptions *options, ProgramMain program);
 /* Closes the channel and waits for serve(), whose exit status it returns. Asserts that no
  * descriptor is left. */
 int fixture_end(Fixture *f);
@@ -49,6 +69,11 @@ void fixture_send(Fixture *f, const char *method, json_t *parameters, const int 
 void fixture_receive(Fixture *f, Packet *ret);
 /* Sends Fork; returns the token, the caller's. */
 int fixture_order(Fixture *f, const Order *order);
+/* Sends Fork of a worker; returns its channel, the caller's. */
+int fixture_fork(Fixture *f, const WorkerOrder *order);
+/* Sends Adopt on it; returns the token, the caller's. */
+int channel_adopt(int channel, const WorkerOrder *order);
+void channel_send(int channel, const char *method, json_t *parameters);
 void fixture_acknowledge(Fixture *f, uint64_t id);
 /* Waits for Exited or Failed, noting Started. Not acknowledged. */
 void fixture_outcome(Fixture *f, uint64_t id, Outcome *ret);

@@ -134,6 +134,8 @@ static const Case cases[] = {
         { { .result = RESULT_LOST,
             .status = -1,
             .run_usec = S,
+            .server = TEXT("spell"),
+            .generation = 2,
             .text = TEXT("its forkserver died") },
           "lost after 1.0 s: its forkserver died" },
         { { .result = RESULT_LOST,

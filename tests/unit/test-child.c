@@ -4,13 +4,16 @@
 
 #include "server-fixture.h"
 
+#include "child.h"
 #include "process-id.h"
 
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 static void write_program(const char *path, const char *content, mode_t mode) {
         int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -215,6 +218,79 @@ static void test_descriptors_shuffled(void **state) {
         assert_int_equal(status, 9);
 }
 
+/* A channel besides the streams, whatever numbers the descriptors came with, and nothing else. */
+static void test_command_channel(void **state) {
+        for (int index = 1; index <= 3; index++) {
+                int fds[3], pair[2];
+                char text[2] = "";
+                json_t *plan;
+                Outcome o;
+
+                assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+                for (size_t i = 0; i < ELEMENTSOF(fds); i++)
+                        fds[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
+                close(fds[index - 1]);
+                fds[index - 1] = pair[1];
+                plan = plan_of_command(
+                        "/bin/bash", "-c",
+                        "printf x >&3; for i in 4 5 6 7 8 9; do [ -e /proc/self/fd/$i ] && exit 1; "
+                        "done; exit 0",
+                        NULL);
+                json_object_set_new(plan, "channel", json_integer(index));
+                fixture_run(*state, &(Order){ .id = 1, .plan = plan, .fds = fds, .n_fds = 3 }, &o);
+                for (size_t i = 0; i < ELEMENTSOF(fds); i++)
+                        close(fds[i]);
+                outcome_assert_exited(&o, 0);
+                assert_int_equal(read(pair[0], text, 1), 1);
+                assert_string_equal(text, "x");
+                assert_int_equal(read(pair[0], text, 1), 0); /* nobody has kept it open */
+                close(pair[0]);
+        }
+}
+
+/* What the numbers are that the channel and the token came with, and may have of each other. */
+static void test_command_numbers(void **state) {
+        static const int numbers[][2] = { { 3, 4 }, { 4, 3 }, { 3, 9 }, { 9, 3 },
+                                          { 9, 4 }, { 4, 9 }, { 8, 9 } };
+
+        (void)state;
+        for (size_t i = 0; i < ELEMENTSOF(numbers); i++) {
+                int pair[2], status;
+                char text[2] = "";
+                pid_t pid;
+
+                assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+                pid = fork();
+                assert_true(pid >= 0);
+                if (pid == 0) {
+                        const char *script = "printf x >&3; [ ! -e /proc/self/fd/4 ]";
+                        const char *argv[] = { "bash", "-c", script, NULL }, *envp[] = { NULL };
+                        char *candidates[] = { (char *)"/bin/bash", NULL };
+                        Plan plan = { .argv = argv,
+                                      .candidates = candidates,
+                                      .envp = envp,
+                                      .umask = -1,
+                                      .cgroup = -1,
+                                      .channel = numbers[i][0],
+                                      .token = numbers[i][1] };
+                        ChildReport report;
+                        int channel = fcntl(pair[1], F_DUPFD_CLOEXEC, 20);
+                        int token = fcntl(eventfd(1, EFD_NONBLOCK), F_DUPFD_CLOEXEC, 20);
+
+                        if (dup3(channel, plan.channel, O_CLOEXEC) < 0 ||
+                            dup3(token, plan.token, O_CLOEXEC) < 0)
+                                _exit(99);
+                        child_exec(&(ChildStart){ .plan = &plan, .report = &report });
+                }
+                close(pair[1]);
+                assert_int_equal(waitpid(pid, &status, 0), pid);
+                assert_int_equal(status, 0);
+                assert_int_equal(read(pair[0], text, 1), 1);
+                assert_string_equal(text, "x");
+                close(pair[0]);
+        }
+}
+
 static void assert_line(const char *text, const char *line) {
         if (!strstr(text, line))
                 fail_msg("'%s' is not in: %s", line, text);
@@ -363,7 +439,7 @@ static void start_unprivileged(Fixture *f, unsigned n_processes) {
                 if (setrlimit(RLIMIT_NPROC, &limit) < 0 || setresgid(12345, 12345, 12345) < 0 ||
                     setresuid(12345, 12345, 12345) < 0)
                         _exit(99);
-                _exit(serve(&options));
+                _exit(serve(&options, NULL));
         }
         close(pair[1]);
         f->channel = pair[0];
@@ -461,6 +537,8 @@ int main(void) {
                 WITH_SERVER(test_stdio_paths),
                 WITH_SERVER(test_descriptors),
                 WITH_SERVER(test_descriptors_shuffled),
+                WITH_SERVER(test_command_channel),
+                cmocka_unit_test(test_command_numbers),
                 WITH_SERVER(test_inherited),
                 WITH_SERVER(test_environment),
                 WITH_SERVER(test_limits),

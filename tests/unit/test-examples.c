@@ -36,6 +36,10 @@ static int setup_spell(void **state) {
         return load(state, EXAMPLE_MODULES "/spell.so");
 }
 
+static int setup_hello(void **state) {
+        return load(state, EXAMPLE_MODULES "/hello.so");
+}
+
 static int setup_numbers(void **state) {
         return load(state, EXAMPLE_MODULES "/numbers.so");
 }
@@ -213,7 +217,16 @@ static void test_pi(void **state) {
         assert_string_equal(reply.code, "Cancelled");
 }
 
+static void test_hello(void **state) {
+        assert_reply(state, "hello", json_pack("{ss}", "name", "Anna"),
+                     "{\"greeting\":\"hello Anna\"}");
+        assert_error(state, "hello", json_object(), "InvalidArgument", "whom? give name=TEXT");
+}
+
 int main(void) {
+        const struct CMUnitTest hello[] = {
+                cmocka_unit_test(test_hello),
+        };
         const struct CMUnitTest spell[] = {
                 cmocka_unit_test(test_check),        cmocka_unit_test(test_shipped_text),
                 cmocka_unit_test(test_check_errors), cmocka_unit_test(test_suggest),
@@ -225,6 +238,7 @@ int main(void) {
                 cmocka_unit_test(test_pi),
         };
 
-        return cmocka_run_group_tests(spell, setup_spell, teardown) +
+        return cmocka_run_group_tests(hello, setup_hello, teardown) +
+               cmocka_run_group_tests(spell, setup_spell, teardown) +
                cmocka_run_group_tests(numbers, setup_numbers, teardown);
 }

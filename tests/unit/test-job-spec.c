@@ -62,8 +62,15 @@ static void test_start_method_defaults(void **state) {
         _cleanup_(job_spec_freep) JobSpec *a = parse("{\"entry\":\"check\"}", 0);
         _cleanup_(job_spec_freep) JobSpec *b =
                 parse("{\"entry\":\"check\",\"server\":\"spell\"}", 0);
+        _cleanup_(job_spec_freep) JobSpec *c =
+                parse("{\"entry\":\"check\",\"server\":\"spell\",\"startMethod\":\"spawn\"}", 0);
+        _cleanup_(job_spec_freep) JobSpec *d =
+                parse("{\"entry\":\"check\",\"startMethod\":\"spawn\"}", 0);
 
         (void)state;
+        assert_int_equal(c->start_method, START_METHOD_SPAWN);
+        assert_string_equal(c->server, "spell");
+        assert_int_equal(d->start_method, START_METHOD_SPAWN);
         assert_int_equal(a->start_method, START_METHOD_FORK);
         assert_int_equal(b->start_method, START_METHOD_FORKSERVER);
         assert_string_equal(start_method_to_string(b->start_method), "forkserver");
@@ -128,6 +135,7 @@ static void test_environment(void **state) {
         _cleanup_(job_spec_freep) JobSpec *s =
                 parse("{\"command\":[\"a\"],\"environment\":{\"A\":\"x=y\",\"LISTEN_FDS\":\"1\","
                       "\"NOTIFY_SOCKET\":\"/n\",\"FORKD_CHANNEL\":\"3\",\"FORKD_KEEPER\":\"4\","
+                      "\"FORKD_WORKER\":\"3\",\"FORKD_SERVER\":\"s\",\"FORKD_ARGUMENTS\":\"{}\","
                       "\"WATCHDOG_USEC\":\"5\",\"N\":null,\"E\":\"\",\"LISTENER\":\"l\"}}",
                       0);
         _cleanup_(job_spec_freep) JobSpec *empty =
@@ -231,7 +239,6 @@ static const struct {
         { "{\"command\":[\"a\"],\"arguments\":{}}", "arguments", "'command'" },
         { "{\"command\":[\"a\"],\"argumentsDescriptor\":0}", "argumentsDescriptor", "'command'",
           1 },
-        { "{\"entry\":\"e\",\"startMethod\":\"spawn\"}", "startMethod", "'fork' works" },
         { "{\"entry\":\"e\",\"startMethod\":\"forkserver\"}", "server", "name of one" },
         { "{\"entry\":\"e\",\"startMethod\":\"fork\",\"server\":\"s\"}", "server", "'forkserver'" },
         { "{\"entry\":\"\"}", "entry", "empty" },

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* client/lib: the methods of org.forkd.jobs and org.forkd.manager. */
+/* client/lib: the methods of org.forkd.jobs, org.forkd.servers and org.forkd.manager. */
 
 #include "client-pair.h"
 
@@ -306,6 +306,54 @@ static void test_the_rest(void **state) {
         hear(p, "{\"method\":\"org.forkd.manager.Drain\",\"parameters\":{\"wait\":false}}");
 }
 
+#define SERVER "{\"parameters\":{\"server\":{\"name\":\"spell\"}}}"
+
+static void test_servers(void **state) {
+        Pair *p = *state;
+        json_t *reply = NULL,
+               *parameters = json_pack("{s:s,s:[s]}", "name", "spell", "modules", "m");
+
+        say(p, "{\"parameters\":{\"servers\":[{},{}]}}");
+        assert_int_equal(forkd_servers_list(p->f, &reply), 0);
+        assert_int_equal(json_array_size(reply), 2);
+        json_decref(steal(reply));
+        hear(p, "{\"method\":\"org.forkd.servers.List\",\"parameters\":{}}");
+        say(p, "{\"parameters\":{\"server\":{},\"output\":[]}}");
+        assert_int_equal(forkd_servers_show(p->f, "spell", &reply), 0);
+        assert_int_equal(json_object_size(reply), 2);
+        json_decref(steal(reply));
+        hear(p, "{\"method\":\"org.forkd.servers.Show\",\"parameters\":{\"name\":\"spell\"}}");
+
+        say(p, SERVER);
+        assert_int_equal(forkd_servers_start(p->f, parameters, &reply), 0);
+        assert_string_equal(json_string_value(json_object_get(reply, "name")), "spell");
+        json_decref(steal(reply));
+        hear(p, "{\"method\":\"org.forkd.servers.Start\",\"parameters\":{\"name\":\"spell\","
+                "\"modules\":[\"m\"]}}");
+        say(p,
+            "{\"error\":\"org.forkd.servers.NameTaken\",\"parameters\":{\"sentence\":\"taken\"}}");
+        assert_int_equal(forkd_servers_start(p->f, parameters, &reply), FORKD_E_NAME_TAKEN);
+        assert_string_equal(forkd_error_sentence(p->f), "taken");
+        json_decref(parameters);
+        hear(p, "{\"method\":\"org.forkd.servers.Start\",\"parameters\":{\"name\":\"spell\","
+                "\"modules\":[\"m\"]}}");
+
+        say(p, "{}");
+        assert_int_equal(forkd_servers_stop(p->f, "spell", true), 0);
+        hear(p,
+             "{\"method\":\"org.forkd.servers.Stop\",\"parameters\":{\"name\":\"spell\",\"kill\":true}}");
+        say(p, "{}");
+        assert_int_equal(forkd_servers_stop(p->f, "spell", false), 0);
+        hear(p, "{\"method\":\"org.forkd.servers.Stop\",\"parameters\":{\"name\":\"spell\"}}");
+        say(p, SERVER);
+        assert_int_equal(forkd_servers_reload(p->f, "spell", NULL), 0);
+        hear(p, "{\"method\":\"org.forkd.servers.Reload\",\"parameters\":{\"name\":\"spell\"}}");
+        say(p, "{}"); /* without what it is called for */
+        assert_int_equal(forkd_servers_scale(p->f, "spell", 3, &reply), -EBADMSG);
+        hear(p,
+             "{\"method\":\"org.forkd.servers.Scale\",\"parameters\":{\"name\":\"spell\",\"spare\":3}}");
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, pair_setup, pair_teardown)
 
 int main(void) {
@@ -318,6 +366,7 @@ int main(void) {
                 T(test_wait),
                 T(test_list),
                 T(test_the_rest),
+                T(test_servers),
         };
 
         return cmocka_run_group_tests(tests, descriptors_remember, descriptors_compare);

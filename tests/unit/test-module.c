@@ -7,9 +7,12 @@
 
 #include "module.h"
 
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include <cmocka.h>
@@ -177,6 +180,152 @@ static void test_safety_signals(void **state) {
         });
 }
 
+static int unix_socket(int type, const char *name, bool connected) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+
+        snprintf(address.sun_path, sizeof(address.sun_path), "%s", name ?: "");
+        EXPECT(fd >= 0);
+        if (name && connected)
+                EXPECT(connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
+        else if (name)
+                EXPECT(bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
+        return fd;
+}
+
+/* Only what a library would keep to log is called so; /dev/log itself is in test-forkd-server. */
+static void test_safety_log_sockets(void **state) {
+        char folder[] = "/tmp/forkd-test-XXXXXX", path[64];
+
+        (void)state;
+        assert_non_null(mkdtemp(folder));
+        snprintf(path, sizeof(path), "%s/socket", folder);
+        IN_CHILD({
+                char *reason = NULL;
+                int fd;
+
+                close_all();
+                fd = unix_socket(SOCK_DGRAM, NULL, false);
+                expect_unsafe("descriptor 3 (socket:[");
+                expect_unsafe("is a socket without a peer, as sd-journal keeps one: let preload");
+                EXPECT(modules_check_safety(&fd, 1, &reason) == 0);
+        });
+        IN_CHILD({
+                close_all();
+                unix_socket(SOCK_STREAM, NULL, false);
+                expect_unsafe("is open and undeclared");
+        });
+        IN_CHILD({
+                char sentence[128];
+                int fd;
+
+                close_all();
+                fd = unix_socket(SOCK_DGRAM, path, false);
+                snprintf(sentence, sizeof(sentence),
+                         "descriptor 3 (socket at %s) is open and undeclared", path);
+                expect_unsafe(sentence);
+                fd = unix_socket(SOCK_DGRAM, path, true); /* some other server's */
+                EXPECT(fd == 4 && dup2(fd, 3) == 3);
+                snprintf(sentence, sizeof(sentence),
+                         "descriptor 3 (socket to %s) is open and undeclared", path);
+                expect_unsafe(sentence);
+        });
+        IN_CHILD({
+                close_all();
+                EXPECT(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0) == 3);
+                expect_unsafe("is open and undeclared");
+        });
+        IN_CHILD({
+                struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(514) };
+
+                close_all();
+                EXPECT(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0) == 3);
+                address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+                EXPECT(connect(3, (struct sockaddr *)&address, sizeof(address)) == 0);
+                expect_unsafe("descriptor 3 (socket to 127.0.0.1:514) is open and undeclared");
+        });
+        unlink(path);
+        snprintf(path, sizeof(path), "%s/caf\xe9", folder);
+        IN_CHILD({
+                close_all();
+                EXPECT(open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600) == 3);
+                expect_unsafe("/caf\xe9) is open and undeclared"); /* no UTF-8, no trouble */
+        });
+        unlink(path);
+        rmdir(folder);
+}
+
+/* What forkd_module_keep_fd() was told outside of a preload is the program's. */
+static void test_of_program(void **state) {
+        static const ForkdEntry none[] = { { 0 } };
+        static const ForkdModule empty = { .abi = FORKD_MODULE_ABI,
+                                           .name = "empty",
+                                           .entries = none };
+
+        (void)state;
+        IN_CHILD({
+                char *reason = NULL;
+                const int *kept;
+                ModuleSet *set;
+                size_t n;
+
+                EXPECT(modules_of_program(&set, &empty, &reason) == MODULES_E_FAILED);
+                EXPECT(streq(reason,
+                             "module 'empty' has no entries: list at least one in .entries"));
+                free(reason);
+                forkd_module_keep_fd(9);
+                forkd_module_keep_fd(7);
+                forkd_module_keep_fd(9);
+                forkd_module_keep_fd(STDOUT_FILENO);
+                EXPECT(modules_of_program(&set, NULL, &reason) == 0);
+                kept = modules_kept_fds(set, &n);
+                EXPECT(modules_count(set) == 0 && n == 2 && kept[0] == 7 && kept[1] == 9);
+                modules_free(set);
+        });
+        IN_CHILD({
+                char *reason = NULL;
+                ModuleSet *set;
+
+                for (int fd = 3; fd < 3 + 65; fd++)
+                        forkd_module_keep_fd(fd);
+                EXPECT(modules_of_program(&set, NULL, &reason) == MODULES_E_FAILED);
+                EXPECT(streq(reason, "the modules keep 65 descriptors open, more than 64"));
+                free(reason);
+        });
+}
+
+static void test_arguments(void **state) {
+        (void)state;
+        IN_CHILD({
+                unsetenv("FORKD_ARGUMENTS");
+                EXPECT(json_object_size(forkd_module_arguments()) == 0);
+        });
+        IN_CHILD({
+                const json_t *arguments;
+
+                setenv("FORKD_ARGUMENTS", "{\"n\": 1}", 1);
+                arguments = forkd_module_arguments();
+                EXPECT(json_integer_value(json_object_get(arguments, "n")) == 1);
+                setenv("FORKD_ARGUMENTS", "{}", 1);
+                EXPECT(forkd_module_arguments() == arguments); /* read once */
+        });
+        IN_CHILD({
+                /* as in the twin, whose workers get the environments of jobs */
+                load(M("misbehave"));
+                setenv("FORKD_ARGUMENTS", "{\"n\": 1}", 1);
+                EXPECT(json_object_size(forkd_module_arguments()) == 0);
+        });
+        IN_CHILD({
+                static const char *const wrong[] = { "", "[]", "{", "{} {}", "{\"a\":1,\"a\":2}" };
+
+                for (size_t i = 0; i < ELEMENTSOF(wrong); i++) {
+                        setenv("FORKD_ARGUMENTS", wrong[i], 1);
+                        EXPECT(modules_read_arguments() == -EINVAL);
+                }
+                EXPECT(json_object_size(forkd_module_arguments()) == 0);
+        });
+}
+
 /* Numbers that workers need for themselves are not given to modules. */
 static void test_reserved_descriptors(void **state) {
         (void)state;
@@ -202,7 +351,10 @@ int main(void) {
                 cmocka_unit_test(test_refused),
                 cmocka_unit_test(test_safety),
                 cmocka_unit_test(test_safety_signals),
+                cmocka_unit_test(test_safety_log_sockets),
                 cmocka_unit_test(test_reserved_descriptors),
+                cmocka_unit_test(test_of_program),
+                cmocka_unit_test(test_arguments),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

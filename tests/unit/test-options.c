@@ -89,6 +89,37 @@ static void test_entries_do_not(void **state) {
         assert_string_equal(options_get(&q.options, OPTION_NAME), "name");
 }
 
+static void test_dashes(void **state) {
+        _cleanup_(parsed_done) Parsed p = parse("run|-m|spawn|e|-t|3s|--|-x|--|--json"),
+                                      q = parse("run|ls|--|-x"), s = parse("submit|--server=s|--"),
+                                      t = parse("servers|start|a|--spare=2|--|host|--kill"),
+                                      u = parse("servers|stop|--kill|a");
+
+        (void)state;
+        assert_true(p.options.dashes);
+        assert_int_equal(p.options.n_before, 1);
+        assert_int_equal(p.options.n_arguments, 4);
+        assert_string_equal(options_get(&p.options, OPTION_TIMEOUT), "3s");
+        assert_false(options_has(&p.options, OPTION_JSON));
+
+        /* it is the command's */
+        assert_false(q.options.dashes);
+        assert_int_equal(q.options.n_before, 3);
+
+        assert_true(s.options.dashes);
+        assert_int_equal(s.options.n_before, 0);
+        assert_int_equal(s.options.n_arguments, 0);
+
+        assert_int_equal(t.options.n_before, 2);
+        assert_int_equal(t.options.n_arguments, 4);
+        assert_true(options_has(&t.options, OPTION_SPARE));
+        assert_false(options_has(&t.options, OPTION_KILL));
+
+        assert_false(u.options.dashes);
+        assert_int_equal(u.options.n_before, 2);
+        assert_true(options_has(&u.options, OPTION_KILL));
+}
+
 static void test_kill_as_fingers_know_it(void **state) {
         _cleanup_(parsed_done) Parsed p = parse("kill|-9|3"), q = parse("kill|-SIGKILL|3|4"),
                                       s = parse("kill|-s|9|3");
@@ -112,6 +143,10 @@ static void test_refusals(void **state) {
         refused("list|--state", "needs a value: --state=STATES");
         refused("list|-s", "needs a value");
         refused("list|-y", "there is no option -y");
+        refused("server", "did you mean 'servers'?");
+        refused("servers|start|a|--modul=x", "did you mean --module?");
+        refused("servers|start|a|--preload-timeout", "needs a value: --preload-timeout=SPAN");
+        refused("submit|--progress", "it belongs to run");
         refused("list|--zzzzzz", "there is no option --zzzzzz");
 }
 
@@ -159,6 +194,7 @@ int main(void) {
                 cmocka_unit_test(test_forms),
                 cmocka_unit_test(test_commands_keep_their_options),
                 cmocka_unit_test(test_entries_do_not),
+                cmocka_unit_test(test_dashes),
                 cmocka_unit_test(test_kill_as_fingers_know_it),
                 cmocka_unit_test(test_refusals),
                 cmocka_unit_test(test_nothing),

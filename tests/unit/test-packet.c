@@ -284,6 +284,23 @@ static void test_full_and_closed(void **state) {
         close(extra[1]);
 }
 
+/* One that ends without having read all: the kernel says ECONNRESET first, once, and what the other
+ * end had sent before is still there. */
+static void test_closed_with_unread_packets(void **state) {
+        _cleanup_(packet_done) Packet p = PACKET_NULL;
+        int pair[2];
+
+        (void)state;
+        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+        assert_int_equal(packet_send_text(pair[0], "{\"method\":\"Cancel\"}", 19, NULL, 0), 0);
+        assert_int_equal(packet_send_text(pair[1], "{\"method\":\"Returned\"}", 21, NULL, 0), 0);
+        close(pair[1]);
+        assert_int_equal(packet_receive(pair[0], &p), 0);
+        assert_string_equal(p.method, "Returned");
+        assert_int_equal(packet_receive(pair[0], &(Packet){ 0 }), PACKET_E_CLOSED);
+        close(pair[0]);
+}
+
 static char *nested_text(size_t depth) {
         char *text = malloc(2 * depth + 64), *p = text;
 
@@ -331,6 +348,7 @@ int main(void) {
                 WITH_PAIR(test_hostile_memfd),
                 WITH_PAIR(test_too_many_descriptors),
                 WITH_PAIR(test_full_and_closed),
+                WITH_PAIR(test_closed_with_unread_packets),
                 cmocka_unit_test(test_span_limits),
         };
 

@@ -36,8 +36,8 @@ static void test_whole(void **state) {
                 "{\"command\":[\"ls\",\"-l\"],\"environment\":[\"X=PATH=/no\",\"PATH=/a::/b\"],"
                 "\"directory\":\"/d\",\"umask\":18,\"stdio\":[1,{\"path\":\"/o\",\"append\":true},\"stdout\"],"
                 "\"uid\":1,\"gid\":2,\"groups\":[9,3],\"limits\":{\"LimitNOFILE\":[1,null]},"
-                "\"nice\":-3,\"affinity\":[0,65]}");
-        assert_int_equal(plan_new(&plan, &p, &reason), 0);
+                "\"nice\":-3,\"affinity\":[0,65],\"channel\":1}");
+        assert_int_equal(plan_new(&plan, &p, PLAN_COMMAND, &reason), 0);
         assert_string_equal(plan->argv[0], "ls");
         assert_string_equal(plan->argv[1], "-l");
         assert_null(plan->argv[2]);
@@ -62,10 +62,40 @@ static void test_whole(void **state) {
         assert_true(plan->limits[0].limit.rlim_max == RLIM64_INFINITY);
         assert_int_equal(plan->nice, -3);
         assert_true(CPU_ISSET_S(65, plan->affinity_size, plan->affinity));
-        assert_int_equal(plan->channel, -1);
+        assert_int_equal(plan->channel, p.fds[1]);
         /* a token must never hold up the child */
         assert_true(fcntl(p.fds[0], F_GETFL) & O_NONBLOCK);
         plan_free(plan);
+}
+
+/* Of an entry's plan nothing is executed, and the cgroup was entered before. */
+static void test_entry(void **state) {
+        _cleanup_(packet_done) Packet p = PACKET_NULL;
+        Plan *plan = NULL;
+        const char *reason = NULL;
+
+        (void)state;
+        packet_of(&p, "{\"stdio\":[null,1,\"stdout\"]}");
+        json_object_set_new(p.parameters, "cgroup", json_integer(1));
+        assert_int_equal(plan_new(&plan, &p, PLAN_ENTRY, &reason), 0);
+        assert_null(plan->argv);
+        assert_null(plan->envp[0]);
+        assert_int_equal(plan->cgroup, -1);
+        assert_int_equal(plan->channel, -1);
+        assert_int_equal(plan->stdio[1].fd, p.fds[1]);
+        plan_default_descriptors(plan, &(struct rlimit){ .rlim_cur = 7, .rlim_max = 8 });
+        assert_int_equal(plan->n_limits, 1);
+        assert_int_equal(plan->limits[0].resource, RLIMIT_NOFILE);
+        assert_int_equal(plan->limits[0].limit.rlim_cur, 7);
+        plan_default_descriptors(plan, &(struct rlimit){ .rlim_cur = 9, .rlim_max = 9 });
+        assert_int_equal(plan->n_limits, 1);
+        assert_int_equal(plan->limits[0].limit.rlim_cur, 7);
+        plan_free(plan);
+
+        json_object_set_new(json_object_get(p.parameters, "plan"), "command",
+                            json_pack("[s]", "ls"));
+        assert_int_equal(plan_new(&plan, &p, PLAN_ENTRY, &reason), PLAN_E_INVALID);
+        assert_string_equal(reason, "a worker of entries cannot execute a command");
 }
 
 static void test_least(void **state) {
@@ -75,7 +105,7 @@ static void test_least(void **state) {
 
         (void)state;
         packet_of(&p, "{\"command\":[\"dir/x\"]}");
-        assert_int_equal(plan_new(&plan, &p, &reason), 0);
+        assert_int_equal(plan_new(&plan, &p, PLAN_COMMAND, &reason), 0);
         assert_string_equal(plan->candidates[0], "dir/x");
         assert_null(plan->candidates[1]);
         assert_null(plan->envp[0]);
@@ -97,10 +127,9 @@ static void test_invalid(void **state) {
                 { "{\"command\":[1]}", "command is no array of strings" },
                 { "{\"command\":[\"a\"],\"environment\":{}}",
                   "environment is no array of strings" },
-                { "{\"entry\":true}", "channel is no descriptor of the packet" },
-                { "{\"entry\":true,\"channel\":2}", "channel is no descriptor of the packet" },
-                { "{\"entry\":true,\"channel\":1,\"command\":[\"a\"]}",
-                  "both command and entry are given" },
+                { "{\"command\":[\"a\"],\"channel\":2}", "channel is no descriptor of the packet" },
+                { "{\"command\":[\"a\"],\"channel\":\"x\"}",
+                  "channel is no descriptor of the packet" },
                 { "{\"command\":[\"a\"],\"stdio\":[]}", "stdio is no array of three" },
                 { "{\"command\":[\"a\"],\"stdio\":[9,null,null]}",
                   "stdio names a descriptor that is not there" },
@@ -134,7 +163,7 @@ static void test_invalid(void **state) {
                 Plan *plan = NULL;
 
                 packet_of(&p, cases[i].plan);
-                assert_int_equal(plan_new(&plan, &p, &reason), PLAN_E_INVALID);
+                assert_int_equal(plan_new(&plan, &p, PLAN_COMMAND, &reason), PLAN_E_INVALID);
                 assert_null(plan);
                 assert_string_equal(reason, cases[i].reason);
         }
@@ -165,9 +194,8 @@ static void test_names(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_whole),
-                cmocka_unit_test(test_least),
-                cmocka_unit_test(test_invalid),
+                cmocka_unit_test(test_whole), cmocka_unit_test(test_entry),
+                cmocka_unit_test(test_least), cmocka_unit_test(test_invalid),
                 cmocka_unit_test(test_names),
         };
 

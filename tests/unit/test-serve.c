@@ -6,6 +6,7 @@
 
 #include "process-id.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
@@ -133,12 +134,12 @@ static void test_bad_orders(void **state) {
                      &file, 1);
         fixture_outcome(*state, 1, &o);
         outcome_assert_failed(&o, "plan", EINVAL, "token is no eventfd");
+        /* of a worker of entries: there are none here */
         fixture_send(*state, "Fork",
-                     json_pack("{sI,si,si,s{sb,si}}", "id", (json_int_t)1, "attempt", 1, "token", 0,
-                               "plan", "entry", 1, "channel", 0),
-                     &fd, 1);
+                     json_pack("{sI,si,si}", "id", (json_int_t)1, "attempt", 1, "channel", 0), &fd,
+                     1);
         fixture_outcome(*state, 1, &o);
-        outcome_assert_failed(&o, "plan", EINVAL, "this forkserver has preloaded no entries");
+        outcome_assert_failed(&o, "plan", EINVAL, "plan is no object");
         fixture_send(*state, "Dance", json_object(), NULL, 0); /* unknown: ignored */
         fixture_send(*state, "Acknowledge",
                      json_pack("{sI,si}", "id", (json_int_t)99, "attempt", 1), NULL, 0);
@@ -265,6 +266,40 @@ static void test_garbage(void **state) {
         assert_int_equal(fixture_end(&f), EXIT_FAILURE);
 }
 
+/* A log that nobody reads holds nothing up: its lines are dropped whole. */
+static void test_full_log(void **state) {
+        char noise[PIPE_BUF], text[8192] = "";
+        int p[2], n;
+        ServeOptions options = { .name = "spawner" };
+        Outcome o;
+        Fixture f;
+
+        (void)state;
+        assert_int_equal(pipe2(p, O_CLOEXEC), 0);
+        memset(noise, 'x', sizeof(noise));
+        assert_true(fcntl(p[1], F_SETPIPE_SZ, sizeof(noise)) >= 0);
+        assert_int_equal(write(p[1], noise, sizeof(noise)), sizeof(noise));
+        options.log_fd = p[1];
+        fixture_start_options(&f, &options, NULL);
+        for (int i = 0; i < 3; i++)
+                fixture_send(&f, "Fork", json_object(), NULL, 0);
+        fixture_run_plan(&f, plan_of_command("true", NULL), &o);
+        outcome_assert_exited(&o, 0);
+        assert_int_equal(read(p[0], text, sizeof(text)), sizeof(noise));
+
+        fixture_send(&f, "Fork", json_object(), NULL, 0);
+        wait_readable(p[0]);
+        n = (int)read(p[0], text, sizeof(text) - 1);
+        assert_true(n > 0);
+        text[n] = '\0';
+        assert_string_equal(text,
+                            "spawner: an order to fork has no id or no attempt, ignoring it\n");
+        close(p[0]);
+        close(p[1]);
+        f.n_fds -= 2;
+        assert_int_equal(fixture_end(&f), 0);
+}
+
 #define MANY 500
 
 /* All wait for the end of one pipe, and so end at once. */
@@ -388,6 +423,7 @@ int main(void) {
                 cmocka_unit_test(test_retire),
                 cmocka_unit_test(test_channel_closes),
                 cmocka_unit_test(test_garbage),
+                cmocka_unit_test(test_full_log),
                 WITH_SERVER(test_many_exits),
                 WITH_SERVER(test_not_reading),
                 cmocka_unit_test(test_descriptor_limit), /* the last: a hard limit does not rise */

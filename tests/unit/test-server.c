@@ -41,6 +41,12 @@ static int teardown(void **state) {
         return 0;
 }
 
+static int pick(DaemonFixture *f, StartMethod method, const char *entry, Server **ret) {
+        const JobSpec spec = { .start_method = method, .entry = (char *)entry };
+
+        return server_set_pick(f->daemon->servers, &spec, ret);
+}
+
 static void test_state_names(void **state) {
         (void)state;
         /* the words of org.forkd.manager */
@@ -59,12 +65,11 @@ static void test_pick_without_modules(void **state) {
         char entries[64];
         Server *s = NULL;
 
-        assert_int_equal(server_set_pick(f->daemon->servers, START_METHOD_SPAWN, NULL, &s), 0);
+        assert_int_equal(pick(f, START_METHOD_SPAWN, NULL, &s), 0);
         assert_ptr_equal(s, fixture_spawner(f));
         assert_int_equal(server_kind(s), SERVER_SPAWNER);
         assert_string_equal(server_name(s), "spawner");
-        assert_int_equal(server_set_pick(f->daemon->servers, START_METHOD_FORK, "echo", &s),
-                         SERVER_E_NONE);
+        assert_int_equal(pick(f, START_METHOD_FORK, "echo", &s), SERVER_E_NONE);
         server_set_entries_text(f->daemon->servers, entries, sizeof(entries));
         assert_string_equal(entries, "");
 }
@@ -74,14 +79,13 @@ static void test_pick_with_modules(void **state) {
         char entries[1024], little[10];
         Server *s = NULL;
 
-        assert_int_equal(server_set_pick(f->daemon->servers, START_METHOD_FORK, "echo", &s), 0);
+        assert_int_equal(pick(f, START_METHOD_FORK, "echo", &s), 0);
         assert_ptr_equal(s, twin_of(f));
         assert_string_equal(server_name(s), "twin");
         s = NULL;
-        assert_int_equal(server_set_pick(f->daemon->servers, START_METHOD_FORK, "no-such", &s),
-                         SERVER_E_NO_ENTRY);
+        assert_int_equal(pick(f, START_METHOD_FORK, "no-such", &s), SERVER_E_NO_ENTRY);
         assert_null(s);
-        assert_int_equal(server_set_pick(f->daemon->servers, START_METHOD_SPAWN, NULL, &s), 0);
+        assert_int_equal(pick(f, START_METHOD_SPAWN, NULL, &s), 0);
         assert_ptr_equal(s, fixture_spawner(f));
 
         server_set_entries_text(f->daemon->servers, entries, sizeof(entries));
@@ -246,8 +250,7 @@ static void test_twin_dies(void **state) {
 
         kill(before, SIGKILL);
         fixture_until(f, s->state == SERVER_FAILED);
-        assert_int_equal(server_set_pick(f->daemon->servers, START_METHOD_FORK, "echo", &picked),
-                         SERVER_E_WAIT);
+        assert_int_equal(pick(f, START_METHOD_FORK, "echo", &picked), SERVER_E_WAIT);
         id = fixture_submit(f, "{'entry':'echo','arguments':{'a':1}}"); /* waits for it */
         assert_int_equal(fixture_wait(f, id)->result, RESULT_SUCCESS);
         assert_int_not_equal(s->pid, before);

@@ -7,7 +7,7 @@
 
 #include "process-id.h"
 
-#include <poll.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -55,25 +55,16 @@ static int teardown(void **state) {
 }
 
 static json_t *plan_of_entry(void) {
-        return json_pack(
-                "{sb,si,s[ss],ss,si,s[nnn],ss}", "entry", 1, "channel", 1, "environment", "A=1",
-                "B=2", "directory", "/tmp", "umask", 027, "stdio", "title",
-                "forkd: twin job 17 a-title-that-is-longer-than-the-arguments-of-this-program");
+        return json_pack("{s[ss],ss,si,s[nnn]}", "environment", "A=1", "B=2", "directory", "/tmp",
+                         "umask", 027, "stdio");
 }
 
-/* Orders a worker; *ret_channel is the caller's end. */
+/* Orders a worker and has it adopted; *ret_channel is the caller's end. */
 static void entry_order(Fixture *f, json_t *plan, int *ret_channel) {
-        int pair[2];
+        WorkerOrder order = { .id = 17, .plan = plan };
 
-        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-        close(fixture_order(f, &(Order){ .id = 17, .plan = plan, .fds = &pair[1], .n_fds = 1 }));
-        close(pair[1]);
-        *ret_channel = pair[0];
-}
-
-static void entry_send(int channel, const char *method, json_t *parameters) {
-        assert_int_equal(packet_send(channel, method, parameters, NULL, 0), 0);
-        json_decref(parameters);
+        *ret_channel = fixture_fork(f, &order);
+        close(channel_adopt(*ret_channel, &order));
 }
 
 /* The answer, or the end of the channel. Progress is counted. */
@@ -110,7 +101,7 @@ static int entry_run(void **state, json_t *plan, const char *entry, json_t *argu
 
         *ret = (Answer){ 0 };
         entry_order(f, plan, &channel);
-        entry_send(channel, "Call", json_pack("{ss,so}", "entry", entry, "arguments", arguments));
+        channel_send(channel, "Call", json_pack("{ss,so}", "entry", entry, "arguments", arguments));
         n = entry_receive(channel, ret);
         entry_finish(f, channel, ret);
         return n;
@@ -127,6 +118,21 @@ static void assert_end(Answer *a, const char *code, int status) {
         assert_string_equal(a->outcome.code, code);
         assert_int_equal(a->outcome.status, status);
         packet_done(&a->packet);
+}
+
+/* A step has failed: the worker says so, and ends. */
+static void assert_failed(Fixture *f, int channel, const char *stage, int error, const char *text) {
+        const json_t *said;
+        Answer a = { 0 };
+
+        entry_receive(channel, &a);
+        assert_string_equal(a.method, "Failed");
+        said = a.packet.parameters;
+        assert_string_equal(json_string_value(json_object_get(said, "stage")), stage);
+        assert_int_equal(json_integer_value(json_object_get(said, "errno")), error);
+        assert_string_equal(json_string_value(json_object_get(said, "text")) ?: "", text);
+        entry_finish(f, channel, &a);
+        assert_end(&a, "exited", 127);
 }
 
 static void assert_raised(Answer *a, const char *code, const char *text) {
@@ -182,6 +188,8 @@ static void test_raised(void **state) {
         assert_raised(&a, "NoSuchEntry", "no module here has an entry 'no-such-entry'");
         entry_run(state, plan_of_entry(), "echo", json_integer(3), &a);
         assert_raised(&a, "BadArguments", "the arguments are no JSON object");
+        entry_run(state, plan_of_entry(), "echo", json_pack("[]"), &a);
+        assert_raised(&a, "BadArguments", "the arguments are no JSON object");
 }
 
 static void test_big_values(void **state) {
@@ -215,6 +223,15 @@ static void test_arguments_descriptor(void **state) {
         entry_receive(channel, &a);
         entry_finish(f, channel, &a);
         assert_value(&a, "{\"a\":1}");
+
+        /* one that is not there */
+        a = (Answer){ 0 };
+        entry_order(f, plan_of_entry(), &channel);
+        channel_send(channel, "Call",
+                     json_pack("{ss,si}", "entry", "echo", "argumentsDescriptor", 0));
+        entry_receive(channel, &a);
+        entry_finish(f, channel, &a);
+        assert_raised(&a, "BadArguments", "argumentsDescriptor is no descriptor of the packet");
 }
 
 static void test_progress(void **state) {
@@ -278,9 +295,9 @@ static void test_cancel(void **state) {
         Answer a = { 0 };
 
         entry_order(f, plan_of_entry(), &channel);
-        entry_send(channel, "Call",
-                   json_pack("{ss,s{si}}", "entry", "sleep", "arguments", "usec", 1000000000));
-        entry_send(channel, "Cancel", json_object());
+        channel_send(channel, "Call",
+                     json_pack("{ss,s{si}}", "entry", "sleep", "arguments", "usec", 1000000000));
+        channel_send(channel, "Cancel", json_object());
         entry_receive(channel, &a);
         assert_string_equal(json_string_value(json_object_get(a.packet.parameters, "code")),
                             "Cancelled");
@@ -290,9 +307,9 @@ static void test_cancel(void **state) {
         /* before the call */
         a = (Answer){ 0 };
         entry_order(f, plan_of_entry(), &channel);
-        entry_send(channel, "Cancel", json_object());
-        entry_send(channel, "Call",
-                   json_pack("{ss,s{si}}", "entry", "sleep", "arguments", "usec", 1000000000));
+        channel_send(channel, "Cancel", json_object());
+        channel_send(channel, "Call",
+                     json_pack("{ss,s{si}}", "entry", "sleep", "arguments", "usec", 1000000000));
         entry_receive(channel, &a);
         entry_finish(f, channel, &a);
         assert_end(&a, "exited", 1);
@@ -304,9 +321,9 @@ static void test_deadline(void **state) {
         Answer a = { 0 };
 
         entry_order(f, plan_of_entry(), &channel);
-        entry_send(channel, "Call",
-                   json_pack("{ss,s{si},sI}", "entry", "sleep", "arguments", "usec", 1000000000,
-                             "deadlineUSec", (json_int_t)now_usec(CLOCK_BOOTTIME) + 20000));
+        channel_send(channel, "Call",
+                     json_pack("{ss,s{si},sI}", "entry", "sleep", "arguments", "usec", 1000000000,
+                               "deadlineUSec", (json_int_t)now_usec(CLOCK_BOOTTIME) + 20000));
         entry_receive(channel, &a);
         assert_string_equal(json_string_value(json_object_get(a.packet.parameters, "code")),
                             "Cancelled");
@@ -325,15 +342,15 @@ static void test_caller_gone(void **state) {
         assert_end(&a, "exited", 1);
 
         entry_order(f, plan_of_entry(), &channel);
-        entry_send(channel, "Call",
-                   json_pack("{ss,s{si}}", "entry", "sleep", "arguments", "usec", 1000000000));
+        channel_send(channel, "Call",
+                     json_pack("{ss,s{si}}", "entry", "sleep", "arguments", "usec", 1000000000));
         close(channel);
         entry_finish(f, -1, &a);
         assert_end(&a, "exited", 1);
 }
 
 static void test_inherited(void **state) {
-        json_t *value, *descriptors;
+        json_t *plan, *value, *descriptors;
         const char *status;
         char line[64];
         Answer a;
@@ -358,7 +375,11 @@ static void test_inherited(void **state) {
         entry_run(state, plan_of_entry(), "environment", json_object(), &a);
         assert_value(&a, "{\"environment\":[\"A=1\",\"B=2\"]}");
 
-        entry_run(state, plan_of_entry(), "descriptors", json_object(), &a);
+        plan = plan_of_entry();
+        json_object_set_new(
+                plan, "stdio",
+                json_pack("[{ss},{ss},s]", "path", "/dev/zero", "path", "/dev/null", "stdout"));
+        entry_run(state, plan, "descriptors", json_object(), &a);
         value = answer_value(&a);
         descriptors = json_object_get(value, "descriptors");
         snprintf(line, sizeof(line), "%d", (int)json_integer_value(json_object_get(value, "kept")));
@@ -367,7 +388,9 @@ static void test_inherited(void **state) {
                          5); /* 0 to 2, the channel, what was declared */
         assert_non_null(json_object_get(descriptors, "3"));
         assert_string_equal(json_string_value(json_object_get(descriptors, line)), "/dev/zero");
+        assert_string_equal(json_string_value(json_object_get(descriptors, "0")), "/dev/zero");
         assert_string_equal(json_string_value(json_object_get(descriptors, "1")), "/dev/null");
+        assert_string_equal(json_string_value(json_object_get(descriptors, "2")), "/dev/null");
         json_decref(value);
         assert_end(&a, "exited", 0);
 }
@@ -400,26 +423,24 @@ static void test_one_preload(void **state) {
 /* What an entry leaves in stdio's buffers is written, once, and worker_stop() has its say. */
 static void test_output(void **state) {
         Fixture *f = &((State *)*state)->fixture;
-        int fds[2], p[2], pair[2];
+        WorkerOrder order = { .id = 17, .plan = plan_of_entry(), .n_fds = 1 };
         char text[64] = "";
-        json_t *plan = plan_of_entry();
         Answer a = { 0 };
+        int p[2], channel;
 
-        json_array_append_new(json_object_get(plan, "environment"),
+        json_array_append_new(json_object_get(order.plan, "environment"),
                               json_string("FORKD_TEST_STOP=1"));
-        json_array_set_new(json_object_get(plan, "stdio"), 1, json_integer(2));
-        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+        json_array_set_new(json_object_get(order.plan, "stdio"), 1, json_integer(1));
         assert_int_equal(pipe2(p, O_CLOEXEC), 0);
-        fds[0] = pair[1];
-        fds[1] = p[1];
-        close(fixture_order(f, &(Order){ .id = 17, .plan = plan, .fds = fds, .n_fds = 2 }));
-        close(pair[1]);
+        order.fds = &p[1];
+        channel = fixture_fork(f, &order);
+        close(channel_adopt(channel, &order));
         close(p[1]);
-        entry_send(pair[0], "Call",
-                   json_pack("{ss,s{ss}}", "entry", "stdout", "arguments", "text", "hello "));
-        entry_receive(pair[0], &a);
+        channel_send(channel, "Call",
+                     json_pack("{ss,s{ss}}", "entry", "stdout", "arguments", "text", "hello "));
+        entry_receive(channel, &a);
         assert_string_equal(a.method, "Returned");
-        entry_finish(f, pair[0], &a);
+        entry_finish(f, channel, &a);
         assert_int_equal(read(p[0], text, sizeof(text)), strlen("hello stopped\n"));
         assert_string_equal(text, "hello stopped\n");
         assert_int_equal(read(p[0], text, sizeof(text)), 0);
@@ -438,88 +459,325 @@ static void test_worker_start_fails(void **state) {
                       "worker_start() of module misbehave failed: No such device");
 }
 
-/* A child of fork() reports later than the order, but the same. */
-static void test_setup_fails(void **state) {
-        Fixture *f = &((State *)*state)->fixture;
+static json_t *plan_with(const char *name, json_t *value) {
         json_t *plan = plan_of_entry();
-        int channel;
-        Outcome o;
 
-        json_object_set_new(plan, "directory", json_string("/no/such/directory"));
-        entry_order(f, plan, &channel);
-        fixture_outcome(f, 17, &o);
-        close(channel);
-        assert_true(o.failed);
-        assert_string_equal(o.code, "directory");
-        assert_int_equal(o.status, ENOENT);
-        assert_string_equal(o.text, "/no/such/directory");
-        assert_false(o.started);
+        json_object_set_new(plan, name, value);
+        return plan;
 }
 
-static void test_token_taken(void **state) {
+/* Each step of the job's part that can fail says which it was. */
+static void test_adoption_fails(void **state) {
         Fixture *f = &((State *)*state)->fixture;
-        int pair[2];
+        const struct {
+                json_t *plan;
+                const char *stage;
+                int error;
+                const char *text;
+        } cases[] = {
+                { plan_with("limits", json_pack("{s[i,i]}", "LimitFSIZE", 5, 4)), "limits", EINVAL,
+                  "LimitFSIZE" },
+                { plan_with("affinity", json_pack("[i]", 8000)), "limits", EINVAL, "affinity" },
+                { plan_with("directory", json_string("/no/such/directory")), "directory", ENOENT,
+                  "/no/such/directory" },
+                { plan_with("stdio", json_pack("[{ss},n,n]", "path", "/no/in")), "stdin", ENOENT,
+                  "/no/in" },
+                { plan_with("stdio", json_pack("[n,{ss},n]", "path", "/no/out")), "stdout", ENOENT,
+                  "/no/out" },
+                { plan_with("stdio", json_pack("[n,n,{ss}]", "path", "/no/err")), "stderr", ENOENT,
+                  "/no/err" },
+                { plan_with("directory", json_string("x")), "plan", EINVAL,
+                  "directory is no absolute path" },
+                { plan_with("command", json_pack("[s]", "true")), "plan", EINVAL,
+                  "a worker of entries cannot execute a command" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                int channel;
+
+                entry_order(f, cases[i].plan, &channel);
+                assert_failed(f, channel, cases[i].stage, cases[i].error, cases[i].text);
+        }
+}
+
+/* From now on malloc() has to ask the kernel for anything large. */
+static void leave_no_room(void) {
+        struct mallinfo2 before, after;
+
+        assert_int_equal(mallopt(M_TOP_PAD, 0), 1);
+        assert_int_equal(mallopt(M_MMAP_THRESHOLD, 1024), 1);
+        for (size_t size = 1 << 20; size >= 1024; size /= 2)
+                do { /* what it has is taken, so that nobody gets it */
+                        before = mallinfo2();
+                        assert_non_null(malloc(size));
+                        after = mallinfo2();
+                } while (after.hblks == before.hblks);
+}
+
+/* The limit comes first, and then there is no memory left to say what failed after it. */
+static void test_adoption_fails_without_memory(void **state) {
+        json_t *plan = plan_with("limits", json_pack("{s[i,i]}", "LimitAS", 4096, 4096));
+        char path[901] = "/";
+        int channel;
+        Fixture f;
+
+#ifdef __SANITIZE_ADDRESS__
+        skip(); /* it needs memory of its own */
+#endif
+        leave_no_room();
+        fixture_start(&f, "twin", ((State *)*state)->modules);
+        memset(path + 1, 1, 899); /* long to write in JSON */
+        for (size_t i = 100; i < 899; i += 100)
+                path[i] = '/';
+        json_object_set_new(plan, "directory", json_string(path));
+        entry_order(&f, plan, &channel);
+        assert_failed(&f, channel, "directory", ENOENT, path);
+        assert_int_equal(fixture_end(&f), 0);
+}
+
+static void test_adoption_user(void **state) {
+        Fixture *f = &((State *)*state)->fixture;
+        json_t *plan = plan_with("uid", json_integer(12345)), *value;
+        Answer a;
+
+        json_object_set_new(plan, "gid", json_integer(12345));
+        if (getuid() != 0) {
+                int channel;
+
+                entry_order(f, plan, &channel);
+                assert_failed(f, channel, "user", EPERM, "");
+                return;
+        }
+        entry_run(state, plan, "process", json_object(), &a);
+        value = answer_value(&a);
+        assert_non_null(strstr(json_string_value(json_object_get(value, "status")),
+                               "Uid:\t12345\t12345\t12345\t12345\n"));
+        json_decref(value);
+        assert_end(&a, "exited", 0);
+}
+
+static void test_token(void **state) {
+        WorkerOrder order = { .id = 17, .plan = plan_of_entry(), .token_taken = true };
+        Fixture *f = &((State *)*state)->fixture;
+        Answer a = { 0 };
+        uint64_t value;
+        int channel, token;
+
+        channel = fixture_fork(f, &order);
+        close(channel_adopt(channel, &order));
+        assert_failed(f, channel, "token", EAGAIN, "");
+
+        /* who runs has taken it */
+        order = (WorkerOrder){ .id = 17, .plan = plan_of_entry() };
+        channel = fixture_fork(f, &order);
+        token = channel_adopt(channel, &order);
+        channel_send(channel, "Call", json_pack("{ss}", "entry", "echo"));
+        entry_receive(channel, &a);
+        entry_finish(f, channel, &a);
+        assert_value(&a, "{}");
+        assert_int_equal(read(token, &value, sizeof(value)), -1);
+        assert_int_equal(errno, EAGAIN);
+        close(token);
+
+        /* none at all */
+        channel = fixture_fork(f, &(WorkerOrder){ .id = 17 });
+        channel_send(channel, "Adopt",
+                     json_pack("{sI,si,so}", "id", (json_int_t)17, "attempt", 1, "plan",
+                               plan_of_entry()));
+        assert_failed(f, channel, "plan", EINVAL, "token is no descriptor of the packet");
+}
+
+static void test_call_before_adopt(void **state) {
+        Fixture *f = &((State *)*state)->fixture;
+        int channel = fixture_fork(f, &(WorkerOrder){ .id = 17 });
+
+        channel_send(channel, "Dance", json_object()); /* of a later version */
+        channel_send(channel, "Call", json_pack("{ss}", "entry", "echo"));
+        assert_failed(f, channel, "plan", EINVAL, "Call has come before Adopt");
+}
+
+static void assert_started(Fixture *f, uint64_t id, pid_t *ret_pid, int *ret_pidfd) {
+        _cleanup_(packet_done) Packet p = PACKET_NULL;
+
+        do {
+                packet_done(&p);
+                fixture_receive(f, &p);
+        } while (streq(p.method, "Ready"));
+        assert_string_equal(p.method, "Started");
+        assert_int_equal(json_integer_value(json_object_get(p.parameters, "id")), id);
+        *ret_pid = (pid_t)json_integer_value(json_object_get(p.parameters, "pid"));
+        *ret_pidfd = packet_take_fd(&p, "pidfd");
+        assert_true(*ret_pidfd >= 0);
+}
+
+static void read_status(pid_t pid, char *text, size_t size) {
+        char path[64];
+        ssize_t n;
+        int fd;
+
+        snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        n = read(fd, text, size - 1);
+        assert_true(n > 0);
+        text[n] = '\0';
+        close(fd);
+}
+
+/* Forked ahead of need, it waits, and is then a worker like any other. */
+static void test_spare(void **state) {
+        Fixture *f = &((State *)*state)->fixture;
+        WorkerOrder order = { .id = 0, .tell = true, .title = "forkd: spell#2 spare" };
+        int channel = fixture_fork(f, &order), pidfd;
+        Answer a = { 0 };
+        json_t *value;
+        pid_t pid;
+
+        assert_started(f, 0, &pid, &pidfd);
+        close(pidfd);
+        order.id = 17;
+        order.plan = plan_of_entry();
+        close(channel_adopt(channel, &order));
+        channel_send(channel, "Call", json_pack("{ss}", "entry", "process"));
+        entry_receive(channel, &a);
+        value = answer_value(&a);
+        assert_non_null(strstr(json_string_value(json_object_get(value, "status")),
+                               "Name:\tforkd: twin job\n"));
+        json_decref(value);
+        packet_done(&a.packet);
+        close(channel);
+        /* its forkserver knows it as what it was born as */
+        fixture_outcome(f, 0, &a.outcome);
+        assert_int_equal(a.outcome.pid, pid);
+        outcome_assert_exited(&a.outcome, 0);
+        fixture_acknowledge(f, 0);
+}
+
+/* How it waits: with nothing but its channel, all signals at their default, and its title. */
+static void test_spare_waits(void **state) {
+        Fixture *f = &((State *)*state)->fixture;
+        WorkerOrder order = { .id = 0, .tell = true, .title = "forkd: spare 1" };
+        int channel = fixture_fork(f, &order), pidfd, small = 1;
+        char status[8192];
+        Outcome o;
+        pid_t pid;
+
+        assert_started(f, 0, &pid, &pidfd);
+        /* what it ignores does not fit into the channel unless it reads */
+        assert_int_equal(setsockopt(channel, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small)), 0);
+        for (int i = 0; i < 100; i++)
+                channel_send(channel, "Dance", json_object());
+        read_status(pid, status, sizeof(status));
+        assert_non_null(strstr(status, "Name:\tforkd: spare 1\n"));
+        assert_non_null(strstr(status, "SigBlk:\t0000000000000000\n"));
+        assert_non_null(strstr(status, "SigIgn:\t0000000000000000\n"));
+        assert_non_null(strstr(status, "SigCgt:\t0000000000000000\n"));
+        assert_int_equal(process_signal(pidfd, SIGTERM), 0);
+        close(pidfd);
+        fixture_outcome(f, 0, &o);
+        assert_string_equal(o.code, "killed");
+        assert_int_equal(o.status, SIGTERM);
+        fixture_acknowledge(f, 0);
+        close(channel);
+}
+
+/* End-of-file before it had a job is no failure; garbage is one. */
+static void test_spare_ends(void **state) {
+        Fixture *f = &((State *)*state)->fixture;
+        Outcome o;
+        int channel;
+
+        close(fixture_fork(f, &(WorkerOrder){ .id = 0 }));
+        fixture_outcome(f, 0, &o);
+        outcome_assert_exited(&o, 0);
+        fixture_acknowledge(f, 0);
+
+        /* as told, its start comes first, however soon it ends */
+        for (int i = 0; i < 20; i++) {
+                close(fixture_fork(f, &(WorkerOrder){ .id = 0, .tell = true }));
+                fixture_outcome(f, 0, &o);
+                assert_true(o.started);
+                fixture_acknowledge(f, 0);
+        }
+
+        channel = fixture_fork(f, &(WorkerOrder){ .id = 0 });
+        assert_int_equal(send(channel, "{]", 2, 0), 2);
+        fixture_outcome(f, 0, &o);
+        outcome_assert_exited(&o, 1);
+        fixture_acknowledge(f, 0);
+        close(channel);
+}
+
+static void assert_refused(Fixture *f, json_t *parameters, const int *fds, size_t n_fds,
+                           const char *reason) {
         Outcome o;
 
-        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-        fixture_run(f,
-                    &(Order){ .id = 17,
-                              .plan = plan_of_entry(),
-                              .fds = &pair[1],
-                              .n_fds = 1,
-                              .token_taken = true },
-                    &o);
-        close(pair[0]);
-        close(pair[1]);
-        assert_true(o.failed);
-        assert_string_equal(o.code, "token");
-        assert_int_equal(o.status, EAGAIN);
+        fixture_send(f, "Fork", parameters, fds, n_fds);
+        fixture_outcome(f, 17, &o);
+        outcome_assert_failed(&o, "plan", EINVAL, reason);
+}
+
+static void test_bad_orders(void **state) {
+        Fixture *f = &((State *)*state)->fixture;
+        int file = open("/dev/null", O_RDONLY | O_CLOEXEC), stream[2], channel;
+        Answer a = { 0 };
+
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, stream), 0);
+        assert_refused(f, json_pack("{si,si}", "id", 17, "attempt", 1), NULL, 0,
+                       "channel is no descriptor of the packet");
+        assert_refused(f, json_pack("{si,si,si}", "id", 17, "attempt", 1, "channel", 1), &file, 1,
+                       "channel is no descriptor of the packet");
+        assert_refused(f, json_pack("{si,si,si}", "id", 17, "attempt", 1, "channel", 0), &file, 1,
+                       "channel is no socket of type SOCK_SEQPACKET");
+        assert_refused(f, json_pack("{si,si,si}", "id", 17, "attempt", 1, "channel", 0), stream, 1,
+                       "channel is no socket of type SOCK_SEQPACKET");
+        assert_refused(
+                f, json_pack("{si,si,si,s{}}", "id", 17, "attempt", 1, "channel", 0, "plan"),
+                stream, 1,
+                "this forkserver forks workers of its entries: a plan goes to them, by Adopt");
+        close(stream[0]);
+        close(stream[1]);
+        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, stream), 0);
+        assert_refused(
+                f, json_pack("{si,si,si,si}", "id", 17, "attempt", 1, "channel", 0, "cgroup", 5),
+                stream, 1, "cgroup is no descriptor of the packet");
+        close(stream[0]);
+        close(stream[1]);
+        close(file);
+        entry_order(f, plan_of_entry(), &channel);
+        channel_send(channel, "Call", json_pack("{ss}", "entry", "echo"));
+        entry_receive(channel, &a);
+        entry_finish(f, channel, &a);
+        assert_value(&a, "{}");
 }
 
 /* The cgroup is entered by the worker itself, as fork() cannot. */
 static void test_cgroup_refused(void **state) {
         Fixture *f = &((State *)*state)->fixture;
-        int pair[2], fds[2];
-        Outcome o;
+        int cgroup = open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        int channel = fixture_fork(f, &(WorkerOrder){ .id = 17, .cgroup = cgroup });
 
-        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-        fds[0] = pair[1];
-        fds[1] = open("/tmp", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        fixture_run(
-                f,
-                &(Order){ .id = 17, .plan = plan_of_entry(), .fds = fds, .n_fds = 2, .cgroup = 2 },
-                &o);
-        close(pair[0]);
-        close(fds[0]);
-        close(fds[1]);
-        assert_true(o.failed);
-        assert_string_equal(o.code, "cgroup");
-        assert_int_equal(o.status, ENOENT);
+        close(cgroup);
+        assert_failed(f, channel, "cgroup", ENOENT, "");
 }
 
 static void test_cgroup(void **state) {
         Fixture *f = &((State *)*state)->fixture;
         _cleanup_(freep) char *path = NULL;
         char name[64];
-        int pair[2], fds[2];
+        WorkerOrder order = { .id = 17, .plan = plan_of_entry(), .cgroup = make_cgroup(&path) };
         json_t *value;
         Answer a = { 0 };
+        int channel;
 
-        fds[1] = make_cgroup(&path);
-        if (fds[1] < 0)
+        if (order.cgroup < 0)
                 skip();
-        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-        fds[0] = pair[1];
-        close(fixture_order(
-                f,
-                &(Order){
-                        .id = 17, .plan = plan_of_entry(), .fds = fds, .n_fds = 2, .cgroup = 2 }));
-        close(fds[0]);
-        close(fds[1]);
-        entry_send(pair[0], "Call", json_pack("{ss}", "entry", "process"));
-        entry_receive(pair[0], &a);
+        channel = fixture_fork(f, &order);
+        close(channel_adopt(channel, &order));
+        close(order.cgroup);
+        channel_send(channel, "Call", json_pack("{ss}", "entry", "process"));
+        entry_receive(channel, &a);
         value = answer_value(&a);
-        entry_finish(f, pair[0], &a);
+        entry_finish(f, channel, &a);
         assert_int_equal(rmdir(path), 0);
         snprintf(name, sizeof(name), "/forkd-test-%d\n", (int)getpid());
         assert_non_null(strstr(json_string_value(json_object_get(value, "cgroup")), name));
@@ -535,7 +793,7 @@ static void test_never(void **state) {
         Answer a = { 0 };
 
         entry_order(f, plan_of_entry(), &channel);
-        entry_send(channel, "Call", json_pack("{ss}", "entry", "never"));
+        channel_send(channel, "Call", json_pack("{ss}", "entry", "never"));
         while (pidfd < 0) {
                 fixture_receive(f, &p);
                 if (streq(p.method, "Started"))
@@ -548,26 +806,25 @@ static void test_never(void **state) {
         assert_end(&a, "killed", SIGKILL);
 }
 
-/* A forkserver that was retired ends with its last attempt, also when that one has never run. */
+/* A forkserver that was retired ends with its last attempt, also when that one has never had a job.
+ */
 static void test_retire(void **state) {
-        json_t *plan = plan_of_entry();
         int channel, status;
         Outcome o;
         Fixture f;
 
-        json_object_set_new(plan, "directory", json_string("/no/such/directory"));
         fixture_start(&f, "twin", ((State *)*state)->modules);
         assert_int_equal(kill(f.pid, SIGSTOP), 0); /* so that it finds both at once */
-        entry_order(&f, plan, &channel);
+        channel = fixture_fork(&f, &(WorkerOrder){ .id = 17 });
+        close(channel);
         fixture_send(&f, "Retire", json_object(), NULL, 0);
         assert_int_equal(kill(f.pid, SIGCONT), 0);
         fixture_outcome(&f, 17, &o);
-        outcome_assert_failed(&o, "directory", ENOENT, "/no/such/directory");
-        wait_readable(f.channel); /* its end */
+        outcome_assert_exited(&o, 0);
+        fixture_acknowledge(&f, 17);
         assert_int_equal(waitpid(f.pid, &status, 0), f.pid);
         assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
         close(f.channel);
-        close(channel);
         assert_int_equal(count_fds(), f.n_fds);
 }
 
@@ -591,12 +848,20 @@ int main(void) {
                 WITH_SERVER(test_one_preload),
                 WITH_SERVER(test_output),
                 WITH_SERVER(test_worker_start_fails),
-                WITH_SERVER(test_setup_fails),
-                WITH_SERVER(test_token_taken),
+                WITH_SERVER(test_adoption_fails),
+                WITH_SERVER(test_adoption_user),
+                WITH_SERVER(test_token),
+                WITH_SERVER(test_call_before_adopt),
+                WITH_SERVER(test_spare),
+                WITH_SERVER(test_spare_waits),
+                WITH_SERVER(test_spare_ends),
+                WITH_SERVER(test_bad_orders),
                 WITH_SERVER(test_cgroup_refused),
                 WITH_SERVER(test_cgroup),
                 WITH_SERVER(test_never),
                 cmocka_unit_test(test_retire),
+                cmocka_unit_test(
+                        test_adoption_fails_without_memory), /* the last: malloc() stays so */
         };
 
         return cmocka_run_group_tests(tests, setup_group, teardown_group);
