@@ -75,14 +75,15 @@ static int add_server(Table *t, const json_t *s) {
                 number_text(workers, s, "workers"),
                 number_text(spares, s, "spares"),
                 figure_text(preload, s, "preloadUSec", format_span),
-                entries,
+                /* one that has failed has none to show, but a reason */
+                streq(state, "failed") ? field_text(s, "reason") : entries,
         };
 
         return entries ? table_add(t, cells, state_colour(state)) : -ENOMEM;
 }
 
-/* One line each below the table, where nothing cuts them. */
-static void print_reasons(const Ctl *ctl, const json_t *servers) {
+/* One line each below the table, where nothing cuts them; cut: those in the table may be. */
+static void print_reasons(const Ctl *ctl, const json_t *servers, bool cut) {
         bool any = false;
         const json_t *s;
         size_t i;
@@ -91,7 +92,7 @@ static void print_reasons(const Ctl *ctl, const json_t *servers) {
                 const char *reason = field_text(s, "reason");
                 bool bad = streq(field_text(s, "state") ?: "", "failed");
 
-                if (!reason || reason[0] == '\0')
+                if (!reason || reason[0] == '\0' || (bad && !cut))
                         continue;
                 if (!any)
                         putchar('\n');
@@ -143,7 +144,7 @@ int servers_print_list(const Ctl *ctl, const json_t *servers) {
         if (r < 0)
                 return ctl_errno(r, "cannot list the forkservers");
         print_table(ctl, t);
-        print_reasons(ctl, servers);
+        print_reasons(ctl, servers, table_terminal_width(STDOUT_FILENO) != SIZE_MAX);
         return STATUS_OK;
 }
 

@@ -96,6 +96,10 @@ int servers_start(Ctl *ctl, const char *name) {
         if (r == 0)
                 r = form_set_span(ctl, start, OPTION_PRELOAD_TIMEOUT, "preload-timeout",
                                   "preloadTimeoutUSec");
+        /* infinity: without a word it would be the default */
+        if (r == 0 && options_has(o, OPTION_PRELOAD_TIMEOUT) &&
+            !json_object_get(start, "preloadTimeoutUSec"))
+                r = form_set(start, "preloadTimeoutUSec", json_integer(INT64_MAX));
         if (r == 0 && options_has(o, OPTION_SPARE)) {
                 r = servers_read_spare(ctl, &spare);
                 if (r == 0)

@@ -104,9 +104,19 @@ static bool is_set(char *const *list, const char *variable) {
         return false;
 }
 
+/* What tells a host what it is does not come from a file or a request. */
+static bool is_ours(const char *variable) {
+        static const char *const ours[] = { "FORKD_CHANNEL", "FORKD_WORKER", "FORKD_SERVER",
+                                            "FORKD_ARGUMENTS", "FORKD_HUGE_PAGES" };
+        size_t n = name_length(variable);
+
+        for (size_t i = 0; i < ELEMENTSOF(ours); i++)
+                if (strlen(ours[i]) == n && strncmp(ours[i], variable, n) == 0)
+                        return true;
+        return false;
+}
+
 static int write_environment(JsonText *t, Server *s, const ServerSettings *settings) {
-        static char *const ours[] = { "FORKD_CHANNEL=",   "FORKD_WORKER=",     "FORKD_SERVER=",
-                                      "FORKD_ARGUMENTS=", "FORKD_HUGE_PAGES=", NULL };
         _cleanup_(freep) char *server = NULL, *arguments = NULL;
         char *const *base;
         int r;
@@ -129,7 +139,7 @@ static int write_environment(JsonText *t, Server *s, const ServerSettings *setti
                 if (!is_set(settings->environment, *base))
                         json_text_string(t, NULL, *base);
         for (char *const *v = settings->environment; v && *v; v++)
-                if (!is_set(ours, *v))
+                if (!is_ours(*v))
                         json_text_string(t, NULL, *v);
         json_text_string(t, NULL, "FORKD_CHANNEL=3");
         json_text_string(t, NULL, server);
@@ -286,6 +296,11 @@ static int on_host_timer(sd_event_source *source, uint64_t usec, void *userdata)
                 return 0;
         }
 
+        if (s->channel < 0 && !s->refused) {
+                snprintf(s->reason, sizeof(s->reason), "it closed its channel%s",
+                         s->ready_at == 0 ? " before it was ready" : "");
+                s->refused = true;
+        }
         if (s->host_kills++ < KILLS_MAX) {
                 host_kill(s);
                 host_set_timer(s, END_USEC);
@@ -295,8 +310,6 @@ static int on_host_timer(sd_event_source *source, uint64_t usec, void *userdata)
          */
         s->host_timer = sd_event_source_disable_unref(s->host_timer);
         log_warning("%s: its process %d was killed and is still there", s->label, s->pid);
-        if (*s->reason == '\0')
-                snprintf(s->reason, sizeof(s->reason), "it closed its channel and does not end");
         if (s->channel >= 0)
                 server_gone(s);
         named_generation_gone(s->named, s);

@@ -106,8 +106,8 @@ static bool refuse_entry_of_named(Daemon *d, Call *call, const JobSpec *spec) {
         if (known && !entry_listed(known, spec->entry)) {
                 entries_text(known, entries, sizeof(entries));
                 (void)wire_error(call, WIRE_NO_SUCH_ENTRY, json_pack("{s:s}", "entry", spec->entry),
-                                 "the forkserver '%s' has no entry '%s'; it has: %s", spec->server,
-                                 spec->entry, entries);
+                                 "the forkserver '%s' has no entry '%s'; there are: %s",
+                                 spec->server, spec->entry, entries);
                 return true;
         }
         return spec->start_method == START_METHOD_FORKSERVER && refuse_state(d, call, spec, n);

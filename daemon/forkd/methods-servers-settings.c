@@ -117,7 +117,7 @@ static bool environment_read_refused(Call *call, json_t *parameters, ServerSetti
 }
 
 bool server_settings_read_refused(Call *call, json_t *parameters, ServerSettings *s) {
-        int64_t spare = s->spare, timeout = (int64_t)s->preload_timeout;
+        int64_t spare = s->spare, timeout = (int64_t)s->preload_timeout; /* largest: for ever */
 
         if (words_read_refused(call, parameters, "modules", SERVER_MODULES_MAX, SERVER_MODULES_MAX,
                                &s->modules) ||
@@ -129,7 +129,7 @@ bool server_settings_read_refused(Call *call, json_t *parameters, ServerSettings
             bool_read_refused(call, parameters, "hugePages", &s->huge_pages))
                 return true;
         s->spare = (unsigned)spare;
-        s->preload_timeout = (uint64_t)timeout;
+        s->preload_timeout = timeout == INT64_MAX ? USEC_INFINITY : (uint64_t)timeout;
         if (s->modules && s->command) {
                 (void)call_invalid_parameter(
                         call, "command",

@@ -305,8 +305,8 @@ static int child_place_birth(ChildBirth *birth, ChildReport *report) {
         return 0;
 }
 
-/* Handlers are what preloaded code has left. fork() cannot give birth in a cgroup, and
- * pthread_atfork() handlers need fork(): so the worker goes there itself. */
+/* Handlers are what preloaded code has left. The cgroup is still to be entered where fork_into()
+ * could not give birth in it. */
 int child_be_born(ChildBirth *birth, ChildReport *report) {
         if (child_default_signals() < 0)
                 return fail(report, CHILD_STAGE_SIGNALS, NULL);

@@ -40,9 +40,10 @@ typedef struct Handlers {
 /* Filled by constructors, before main() and in dlopen(): there is nobody to pass a context. */
 static Handlers the_handlers[HANDLERS_MAX];
 static size_t the_n_handlers;
-static bool the_table_is_full;
 
 #if INTERPOSES
+static bool the_table_is_full;
+
 int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *dso);
 
 /* The name that pthread_atfork() of every program and library calls. */

@@ -13,8 +13,7 @@ typedef struct ForkedKey {
 } ForkedKey;
 
 /* uthash's own function falls through its cases without saying so. Numbers of jobs are consecutive,
- * and those of spares, whose id is 0.
- */
+ * and those of spares, whose id is 0. */
 static inline unsigned forked_key_hash(const void *pointer) {
         const ForkedKey *key = pointer;
         uint64_t h = (key->id ^ key->attempt << 32) * UINT64_C(0x9e3779b97f4a7c15);

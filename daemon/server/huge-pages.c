@@ -99,5 +99,10 @@ int huge_pages_collapse(uint64_t *ret_bytes) {
                 (void)madvise(start, length, MADV_COLLAPSE);
         }
         *ret_bytes = bytes_in_huge_pages();
-        return advised || n == 0 ? 0 : -error;
+        if (n == 0 || *ret_bytes > 0)
+                return 0;
+        if (!advised)
+                return -error;
+        /* a kernel that could have done it now will not do it later */
+        return madvise(NULL, 0, MADV_COLLAPSE) == 0 ? -EOPNOTSUPP : 0;
 }

@@ -6,6 +6,8 @@
 
 #include "launch.h"
 
+#include "fork-into.h"
+
 #include <linux/sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -167,18 +169,20 @@ static int launch_failed(ChildReport *ret_failure, int error) {
 
 int launch_worker(ChildBirth *birth, Launched *ret, ChildReport *ret_failure) {
         Launched launched = LAUNCHED_NULL;
+        ForkIntoHow how;
         siginfo_t info;
 
-        launched.pid = fork();
+        launched.pid = fork_into(birth->cgroup, &launched.pidfd, &how);
         if (launched.pid < 0)
                 return launch_failed(ret_failure, errno);
         if (launched.pid == 0) {
                 ret_failure->stage = CHILD_STAGE_NONE;
+                if (how == FORK_INTO_BORN)
+                        birth->cgroup = -1;
                 (void)child_be_born(birth, ret_failure);
                 return LAUNCH_E_CHILD;
         }
 
-        launched.pidfd = (int)syscall(SYS_pidfd_open, launched.pid, 0);
         if (launched.pidfd < 0) {
                 int error = errno;
 

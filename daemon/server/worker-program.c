@@ -52,7 +52,8 @@ int worker_program_read(WorkerProgram *ret, const json_t *arguments, const char 
 static void on_program_exit(int status, void *userdata) {
         const WorkerChannel *channel = userdata;
 
-        fflush(NULL); /* the output is there when the answer is */
+        status &= 0xff; /* what the parent gets to see */
+        fflush(NULL);   /* the output is there when the answer is */
         /* children of the program, which have this handler too, are told apart by the channel */
         if (status == 0) {
                 json_t *parameters = json_pack("{s{}}", "value");

@@ -17,8 +17,8 @@
 #define LANES_MAX        (_TINY_MAX + _SIZE_MAX * _SIZE_LANE_MAX)
 #define LARGE_NEEDED_MIB 7168 /* five processes hold 1 GiB each */
 /* long enough for a spare to be forked and to settle */
-#define GAP_TINY_USEC  10000
-#define GAP_LARGE_USEC 100000
+#define GAP_USEC       10000
+#define GAP_LARGE_USEC 50000
 
 typedef struct Options {
         Programs programs;
@@ -149,8 +149,6 @@ static int idle_run(Bench *b) {
 
         r = server_scale(b->f, "tiny-spare", IDLE_WORKERS);
         if (r == 0)
-                r = server_wait_spares(b->f, "tiny-spare", IDLE_WORKERS);
-        if (r == 0)
                 r = server_spares(b->f, "tiny-spare", pids, IDLE_WORKERS);
         if (r == 0)
                 r = idle_measure(b, IDLE_FORKD, pids);
@@ -176,7 +174,7 @@ static ServerLane *tiny_add(Bench *b, ServerLaneName name, unsigned n) {
         ServerLane *lane = lane_add(b, tiny_title(name), &b->results.tiny[name], n);
 
         if (name >= SPACED_FLOOR)
-                lane->gap_usec = GAP_TINY_USEC;
+                lane->gap_usec = GAP_USEC;
         return lane;
 }
 
@@ -255,8 +253,10 @@ static int size_open(Bench *b, SizeName size) {
                                             .huge_pages = l == SIZE_FORKSERVER_HUGE };
 
                 if (!name) {
-                        r = sized_helper(b, size, l == SIZE_FORK_HUGE);
-                        lane->helper = b->sized[size][l == SIZE_FORK_HUGE];
+                        Helper **helper = &b->sized[size][l == SIZE_FORK_HUGE];
+
+                        r = *helper ? 0 : sized_helper(b, size, l == SIZE_FORK_HUGE);
+                        lane->helper = *helper;
                         lane->method = "fork";
                 } else {
                         r = server_start(b->f, &shape);
@@ -264,9 +264,9 @@ static int size_open(Bench *b, SizeName size) {
                 }
                 if (r < 0)
                         return r;
-                if (l == SIZE_SPARE) {
-                        lane->n = 3;
-                        lane->gap_usec = GAP_LARGE_USEC;
+                if (l == SIZE_SPARE || l == SIZE_FORK_SPACED) {
+                        lane->n = 4;
+                        lane->gap_usec = size == SIZE_1G ? GAP_LARGE_USEC : GAP_USEC;
                         lane->spare_of = name;
                 }
         }

@@ -4,6 +4,8 @@
 
 #include "floor.h"
 
+#include <linux/sched.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -20,19 +22,13 @@ typedef struct FloorSpawner {
         int pidfds[WORKERS]; /* by id */
 } FloorSpawner;
 
-/* A worker that was forked: it enters its cgroup, is adopted, and answers one call. */
-static _Noreturn void worker_run(int channel, int cgroup) {
+/* A worker that was forked: it is adopted, and answers one call. */
+static _Noreturn void worker_run(int channel) {
         json_t *adopt = NULL, *call = NULL;
-        int procs, token = -1;
         size_t n_fds = 0;
+        int token = -1;
         uint64_t one;
 
-        if (cgroup >= 0) {
-                procs = openat(cgroup, "cgroup.procs", O_WRONLY | O_CLOEXEC);
-                if (procs < 0 || write(procs, "0", 1) != 1)
-                        _exit(125);
-                close(procs);
-        }
         /* a spare that nobody wants any more */
         if (floor_receive(channel, &adopt, &token, 1, &n_fds) != 0)
                 _exit(0);
@@ -48,15 +44,23 @@ static _Noreturn void worker_run(int channel, int cgroup) {
         _exit(0);
 }
 
+/* A bare fork, but born in its cgroup: to move there later costs more. */
 static int worker_fork(int channel, int cgroup, int *ret_pidfd) {
-        pid_t pid = fork();
+        int pidfd = -1;
+        struct clone_args args = {
+                .flags = CLONE_PIDFD | (cgroup >= 0 ? CLONE_INTO_CGROUP : 0),
+                .pidfd = (uint64_t)(uintptr_t)&pidfd,
+                .exit_signal = SIGCHLD,
+                .cgroup = (uint64_t)(cgroup >= 0 ? cgroup : 0),
+        };
+        long pid = syscall(SYS_clone3, &args, sizeof(args));
 
         if (pid == 0)
-                worker_run(channel, cgroup);
+                worker_run(channel);
         if (pid < 0)
                 return -errno;
-        *ret_pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-        return *ret_pidfd < 0 ? -errno : 0;
+        *ret_pidfd = pidfd;
+        return 0;
 }
 
 static int spawner_on_fork(FloorSpawner *s, json_t *parameters, const int *fds, size_t n_fds) {

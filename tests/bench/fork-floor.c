@@ -65,7 +65,7 @@ static int answer_once(double *ret_usec) {
 static int answer(unsigned n, unsigned gap_usec) {
         const struct timespec gap = { .tv_sec = gap_usec / 1000000,
                                       .tv_nsec = (long)(gap_usec % 1000000) * 1000 };
-        double usec;
+        double usec = 0;
         int r;
 
         for (unsigned i = 0; i < n; i++) {
@@ -79,13 +79,16 @@ static int answer(unsigned n, unsigned gap_usec) {
         return putchar('\n') == '\n' && fflush(stdout) == 0 ? 0 : -EIO;
 }
 
-/* n children that wait, until the next line comes. */
+/* n children that wait, until the next line comes. They have run when their pids are said. */
 static int idle(unsigned n) {
         pid_t pids[IDLE_MAX];
-        char line[64];
+        char line[64], byte = 0;
+        int pair[2];
 
         if (n > IDLE_MAX)
                 return -EINVAL;
+        if (pipe(pair) < 0)
+                return -errno;
         fflush(stdout);
         for (unsigned i = 0; i < n; i++) {
                 pids[i] = fork();
@@ -93,10 +96,17 @@ static int idle(unsigned n) {
                         return -errno;
                 if (pids[i] == 0) {
                         prctl(PR_SET_PDEATHSIG, SIGKILL);
+                        if (write(pair[1], &byte, 1) != 1)
+                                _exit(1);
                         for (;;)
                                 pause();
                 }
         }
+        close(pair[1]);
+        for (unsigned i = 0; i < n; i++)
+                if (read(pair[0], &byte, 1) != 1)
+                        return -EREMOTEIO;
+        close(pair[0]);
         for (unsigned i = 0; i < n; i++)
                 printf("%s%d", i > 0 ? " " : "", (int)pids[i]);
         putchar('\n');

@@ -92,7 +92,7 @@ int server_wait_spares(Forkd *f, const char *name, unsigned n) {
         return -ETIMEDOUT;
 }
 
-int server_spares(Forkd *f, const char *name, pid_t *ret_pids, size_t n) {
+static int spares_list(Forkd *f, const char *name, pid_t *ret_pids, size_t n, size_t *ret_found) {
         json_t *reply = NULL, *worker;
         size_t i, found = 0;
         int r;
@@ -101,13 +101,33 @@ int server_spares(Forkd *f, const char *name, pid_t *ret_pids, size_t n) {
         if (r < 0)
                 return r;
         json_array_foreach (json_object_get(reply, "workers"), i, worker) {
-                if (found < n &&
-                    streq_null(json_string_value(json_object_get(worker, "state")), "spare"))
+                const char *state = json_string_value(json_object_get(worker, "state"));
+
+                if (found < n && streq_null(state, "spare"))
                         ret_pids[found++] =
                                 (pid_t)json_integer_value(json_object_get(worker, "pid"));
         }
         json_decref(reply);
-        return found == n ? 0 : -ENODATA;
+        *ret_found = found;
+        return 0;
+}
+
+/* Those that are counted but have only been ordered are not listed yet. */
+int server_spares(Forkd *f, const char *name, pid_t *ret_pids, size_t n) {
+        uint64_t end = now_usec(CLOCK_MONOTONIC) + SPARES_TIMEOUT_USEC;
+        size_t found = 0;
+        int r;
+
+        for (;;) {
+                r = spares_list(f, name, ret_pids, n, &found);
+                if (r < 0 || found == n)
+                        return r;
+                if (now_usec(CLOCK_MONOTONIC) >= end)
+                        break;
+                rest(SPARES_LOOK_USEC);
+        }
+        fprintf(stderr, "bench-server: %s lists %zu spares instead of %zu\n", name, found, n);
+        return -ETIMEDOUT;
 }
 
 json_t *server_job(const char *method, const char *server) {

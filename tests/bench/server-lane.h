@@ -21,7 +21,7 @@ int server_start(Forkd *f, const ServerShape *shape);
 int server_scale(Forkd *f, const char *name, unsigned spare);
 /* Waits until it has n spares, at most 5 s (-ETIMEDOUT). */
 int server_wait_spares(Forkd *f, const char *name, unsigned n);
-/* The pids of at most n of its spares. -ENODATA when there are fewer. */
+/* The pids of n of its spares; waits for them as long. */
 int server_spares(Forkd *f, const char *name, pid_t *ret_pids, size_t n);
 
 /* method: fork, spawn or forkserver; server: NULL for the twin. To be released by json_decref();

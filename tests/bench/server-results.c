@@ -26,7 +26,8 @@ static const char *const tiny_titles[_TINY_MAX] = {
 static const char *const size_titles[_SIZE_LANE_MAX] = {
         [SIZE_FORK] = "floor: fork, answer, wait",
         [SIZE_FORKSERVER] = "forkd, forkserver without spares",
-        [SIZE_SPARE] = "forkd, the spare is ready",
+        [SIZE_FORK_SPACED] = "floor, with time between requests",
+        [SIZE_SPARE] = "forkd, the same, the spare is ready",
         [SIZE_FORK_HUGE] = "floor, on huge pages",
         [SIZE_FORKSERVER_HUGE] = "forkd, HugePages=yes",
 };
@@ -73,7 +74,9 @@ static ServerLaneName tiny_base(const ServerResults *results, ServerLaneName lan
 }
 
 static SizeLaneName size_base(SizeLaneName lane) {
-        return lane >= SIZE_FORK_HUGE ? SIZE_FORK_HUGE : SIZE_FORK;
+        if (lane >= SIZE_FORK_HUGE)
+                return SIZE_FORK_HUGE;
+        return lane >= SIZE_FORK_SPACED ? SIZE_FORK_SPACED : SIZE_FORK;
 }
 
 /* ---- goals */

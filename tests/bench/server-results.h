@@ -32,7 +32,8 @@ typedef enum ServerLaneName {
 typedef enum SizeLaneName {
         SIZE_FORK,
         SIZE_FORKSERVER,
-        SIZE_SPARE, /* with a gap */
+        SIZE_FORK_SPACED, /* with a gap before each request, and the next one too */
+        SIZE_SPARE,
         SIZE_FORK_HUGE,
         SIZE_FORKSERVER_HUGE,
         _SIZE_LANE_MAX,

@@ -39,8 +39,9 @@ def sessions(text):
 
 
 def normal(text):
-    """Times, ids and blanks of columns differ from run to run."""
+    """Times, sizes, ids and blanks of columns differ from run to run."""
     text = re.sub(r'\d+(\.\d+)? (µs|ms|s)\b', 'TIME', text)
+    text = re.sub(r'\d+(\.\d+)? (B|KiB|MiB|GiB)\b', 'SIZE', text)
     text = re.sub(r'\b(job|pid|uid) \d+', r'\1 N', text)
     text = re.sub(r'^\s*\d+(:|  )', r'N\1', text, flags=re.M)
     text = re.sub(r'^ *ID  ', 'ID  ', text, flags=re.M)

@@ -143,10 +143,11 @@ class Daemon:
         if not cgroups:
             self.environment['FORKD_CGROUP'] = 'off'
         self.environment.update(environment or {})
-        self.spares = SPARES.get(method, 0)
+        self.not_at_boot = set()
         if servers is None and method in ('spawn-entry', 'forkserver', 'spares'):
             # at boot where every job is for it, so that it is there when the start is looked at
-            servers = {'flow': {'module': module, 'start': 'boot' if method in SPARES else 'use', 'spare': self.spares}}
+            servers = {'flow': {'module': module, 'start': 'boot' if method in SPARES else 'use',
+                                'spare': SPARES.get(method, 0)}}
         for server, keys in (servers or {}).items():
             self.configure_server(server, **keys)
 
@@ -161,6 +162,7 @@ class Daemon:
         names = {'start': 'Start', 'user': 'User', 'command': 'Command', 'arguments': 'Arguments',
                  'timeout': 'PreloadTimeout', 'allow': 'AllowUsers', 'huge': 'HugePages'}
         spare = keys.pop('spare', 0)
+        (self.not_at_boot.discard if keys.get('start') == 'boot' else self.not_at_boot.add)(name)
         lines += [f'{names[k]}={v}' for k, v in keys.items()]
         lines += [text, '[Pool]', f'Spare={spare}', pool, '[Limits]', limits]
         os.makedirs(os.path.join(self.config, 'servers'), exist_ok=True)
@@ -215,9 +217,9 @@ class Daemon:
         self.pid = self.status()['pid']
         if settled:
             # the pid too: what tells of it may come after what tells of the readiness
-            processes.eventually(lambda: all(s['state'] == 'stopped' or s['state'] == 'ready' and s.get('pid')
+            processes.eventually(lambda: all(s['state'] == 'ready' and s.get('pid') or s['name'] in self.not_at_boot
                                              for s in self.status()['servers']), what=lambda: self.status()['servers'])
-            processes.eventually(lambda: all(s['spares'] == s['spare'] for s in self.named().values()),
+            processes.eventually(lambda: all(len(self.idle(n)) == s['spare'] for n, s in self.named().items()),
                                  what=self.named)
         self.descriptors = self.count_descriptors()
         self.at_start = {n: s['spare'] for n, s in self.named().items()}
@@ -326,7 +328,7 @@ class Daemon:
             for name, server in self.named().items():
                 spares = [p for p in processes.children(server['pid']) if processes.state(p) == 'S' and
                           processes.name(p) in (f'forkd: {name}#{server["generation"]} spare', server['command'])]
-                if len(spares) == server['spare']:
+                if len(spares) <= server['spare']:  # fewer while it drains
                     strangers = [p for p in strangers if p not in spares]
             if strangers:
                 result.append('processes left: ' + processes.describe(strangers))
@@ -437,6 +439,10 @@ class Daemon:
     def server(self, name='flow'):
         """{server, generations, workers, output}"""
         return self.call('org.forkd.servers.Show', name=name)
+
+    def idle(self, name='flow'):
+        """Pids of the spares that forkd knows to have started."""
+        return [w['pid'] for w in self.server(name)['workers'] if w['state'] == 'spare' and w['pid']]
 
     def server_state(self, name, state, timeout=10):
         """Until the forkserver is in that state; what List says of it."""

@@ -133,6 +133,11 @@ def eventually(probe, timeout=10, what=None):
         pause = min(pause * 1.5, 0.1)
 
 
+def gone(*pids, timeout=10):
+    """Waits until they are no processes any more, nor zombies."""
+    eventually(lambda: not any(state(p) for p in pids), timeout, lambda: describe(pids))
+
+
 def cgroup2_mount():
     for line in read('/proc/self/mountinfo').splitlines():
         left, _, right = line.partition(' - ')

@@ -83,7 +83,7 @@ def test_ends(host, directory):
         os.kill(pid, number)
         certificate = host.wait(job_id)
         assert (certificate['result'], certificate['signal']) == ('signal', number)
-        assert not processes.state(pid)  # acknowledged, and reaped by its host
+        processes.gone(pid)  # acknowledged, and reaped by its host
     for status in (0, 9):
         certificate = host.run(job('leave', {'status': status}))
         assert (certificate['result'], certificate['status']) == ('exit', status)
@@ -95,7 +95,8 @@ def test_ends(host, directory):
 def test_many(host):
     ids = host.submit(*(job('echo', {'n': n}) for n in range(60)))
     assert [c['value']['n'] for c in host.wait(*ids)] == list(range(60))
-    assert not [p for p in processes.children(host.servers()['py']['pid']) if processes.state(p) == 'Z']
+    pid = host.servers()['py']['pid']
+    processes.eventually(lambda: not [p for p in processes.children(pid) if processes.state(p) == 'Z'])
 
 
 def test_retire(host, directory):
@@ -112,7 +113,7 @@ def test_retire(host, directory):
     host.call('Cancel', ids=[job_id])
     certificate = host.wait(job_id)
     assert (certificate['result'], certificate['generation']) == ('cancelled', 1)
-    processes.eventually(lambda: not processes.state(old))
+    processes.gone(old)
     os.close(fd)
 
 
@@ -120,7 +121,7 @@ def test_end_of_file(host):
     """A stop closes the channel, and the host ends by itself."""
     pid = host.servers()['py']['pid']
     host.server_call('Stop', 'py')
-    assert not processes.state(pid)
+    processes.gone(pid)
     host.server_call('Start', 'py')
 
 

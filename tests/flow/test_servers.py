@@ -101,7 +101,7 @@ def test_start_stop_start(forkd):
         assert (server['state'], server['origin'], server['spare']) == ('ready', 'request', 1)
         assert daemon.run({'server': 'mine', 'entry': 'mirror', 'arguments': {'n': turn}})['value'] == {'n': turn}
         daemon.server_call('Stop', 'mine')
-        assert not processes.state(server['pid'])
+        processes.gone(server['pid'])
         left = daemon.servers().get('mine')
         assert left is None or left['state'] == 'stopped'
 
@@ -200,7 +200,7 @@ def test_stop_interrupts_a_start(forkd):
     with pytest.raises(varlink.Error) as error:
         starter.reply()
     assert error.value.name == 'ServerFailed' and 'stopped' in error.value.parameters['sentence']
-    assert not processes.state(pid)
+    processes.gone(pid)
 
 
 def test_jobs_that_wait_for_a_stopped_one_fail(forkd):
@@ -239,7 +239,7 @@ def test_a_daemon_that_stops_takes_them_along(forkd, work):
     pids = [daemon.servers()[n]['pid'] for n in ('flow', 'mine')]
     daemon.run(work.succeed())
     assert daemon.stop() == 0
-    assert not any(processes.state(p) for p in pids)
+    processes.gone(*pids)
 
 
 def test_stop_while_one_hangs(forkd):
@@ -247,7 +247,7 @@ def test_stop_while_one_hangs(forkd):
     daemon.start(settled=False)
     pid = processes.eventually(lambda: daemon.servers()['flow'].get('pid'))
     assert daemon.stop() == 0
-    assert not processes.state(pid)
+    processes.gone(pid)
 
 
 # ---- deaths
@@ -328,7 +328,7 @@ def test_configuration_that_changes(forkd, work):
     processes.eventually(lambda: daemon.servers()['flow']['generation'] == 2 and
                          daemon.servers()['flow']['state'] == 'ready')
     processes.eventually(lambda: daemon.servers().get('gone', {'state': 'stopped'})['state'] == 'stopped')
-    processes.eventually(lambda: not processes.state(pids['gone']) and not processes.state(pids['flow']))
+    processes.gone(pids['gone'], pids['flow'])
     assert daemon.servers()['same']['pid'] == pids['same']
     assert daemon.run(work.succeed())['generation'] == 2
     assert daemon.run({**work.succeed(), 'server': 'fresh'})['server'] == 'fresh'
@@ -390,7 +390,7 @@ def test_a_killed_forkd_starts_them_again(forkd, work):
     daemon.start_server('mine')
     os.kill(daemon.pid, signal.SIGKILL)
     daemon.restarted()
-    processes.eventually(lambda: not processes.state(old))
+    processes.gone(old)
     assert daemon.server_state('flow', 'ready')['pid'] != old
     assert 'mine' not in daemon.servers()
     assert daemon.run(work.succeed())['result'] == 'success'

@@ -39,7 +39,7 @@ def test_reload(forkd, work, fifo, gate):
     door.open()
     certificate = daemon.wait(job)
     assert (certificate['result'], certificate['generation']) == ('success', 1)
-    processes.eventually(lambda: not processes.state(old))
+    processes.gone(old)
     processes.eventually(lambda: [g['generation'] for g in daemon.server()['generations']] == [2])
 
 
@@ -134,7 +134,7 @@ def test_reload_reads_the_file_again(forkd):
     server = daemon.server_call('Reload', 'flow')['server']
     assert server['modules'] == ['flow', 'misbehave'] and server['spare'] == 2
     assert daemon.run({'server': 'flow', 'entry': 'echo', 'arguments': {'n': 1}})['value'] == {'n': 1}
-    processes.eventually(lambda: daemon.servers()['flow']['spares'] == 2)
+    processes.eventually(lambda: len(daemon.idle()) == 2)
     daemon.server_call('Scale', 'flow', spare=0)
 
 
@@ -173,7 +173,7 @@ def test_stop_while_both_generations_run(forkd, work, fifo):
     assert len(pids) == 2
     daemon.server_call('Stop', 'flow', kill=True)
     assert all(c['result'] != 'success' for c in daemon.wait(first, second))
-    assert not any(processes.state(p) for p in pids)
+    processes.gone(*pids)
     beacon.ended()
 
 

@@ -27,15 +27,15 @@ def idle(server, number=1):
 
 
 def ready(daemon, number, name='flow'):
-    """Until forkd knows that so many are ready; their pids."""
-    processes.eventually(lambda: daemon.servers()[name]['spares'] == number, what=lambda: daemon.servers()[name])
+    """Until forkd knows that so many are ready; their pids, as seen from outside."""
+    processes.eventually(lambda: len(daemon.idle(name)) == number, what=lambda: daemon.server(name))
     pids = idle(daemon.servers()[name], number) if number else []
-    assert sorted(w['pid'] for w in daemon.server(name)['workers'] if w['state'] == 'spare') == sorted(pids)
+    processes.eventually(lambda: sorted(daemon.idle(name)) == sorted(pids), what=lambda: (pids, daemon.server(name)))
     return pids
 
 
 def make(forkd, spare=1, **keys):
-    return forkd(servers={'flow': {'start': 'boot', 'spare': spare, **keys}})
+    return forkd(config='MaxRunning=8', servers={'flow': {'start': 'boot', 'spare': spare, **keys}})
 
 
 def take(daemon, work, fifo, name):
@@ -101,7 +101,7 @@ def test_a_killed_spare_is_replaced(forkd, work):
         os.kill(first, signal.SIGKILL)
         processes.eventually(lambda p=first: p not in [w['pid'] for w in daemon.server()['workers']])
         assert second in ready(daemon, 2)
-        assert not processes.state(first)
+        processes.gone(first)
     assert daemon.run(work.succeed())['result'] == 'success'
 
 
@@ -111,9 +111,8 @@ def test_a_spare_that_dies_as_it_is_taken(forkd, work, directory):
     record = os.path.join(directory, 'record')
     ids = []
     for turn in range(30):
-        for worker in daemon.server()['workers']:
-            if worker['state'] == 'spare':
-                processes.kill(worker['pid'])
+        for pid in daemon.idle():
+            processes.kill(pid)
         ids.append(daemon.submit(work.job('record', record, turn)))
     certificates = daemon.wait(*ids)
     ran = processes.read(record).split() if os.path.exists(record) else []
@@ -131,10 +130,10 @@ def test_spares_end_by_themselves_with_their_daemon(forkd):
     daemon = make(forkd, 2)
     first, second = ready(daemon, 2)
     os.kill(first, signal.SIGTERM)
-    processes.eventually(lambda: not processes.state(first))
+    processes.gone(first)
     third = [p for p in ready(daemon, 2) if p != second]
     assert daemon.stop() == 0
-    assert not any(processes.state(p) for p in (second, *third))
+    processes.gone(*(second, *third))
 
 
 def test_spares_end_with_their_generation(forkd, work):
@@ -142,7 +141,7 @@ def test_spares_end_with_their_generation(forkd, work):
     old = ready(daemon, 2)
     daemon.server_call('Reload', 'flow')
     new = ready(daemon, 2)
-    processes.eventually(lambda: not any(processes.state(p) for p in old))
+    processes.gone(*old)
     assert not set(old) & set(new)
     assert daemon.run(work.succeed())['generation'] == 2
 
@@ -154,11 +153,11 @@ def test_spares_end_with_their_forkserver(forkd, work):
     os.kill(daemon.servers()['flow']['pid'], signal.SIGKILL)
     processes.eventually(lambda: daemon.servers()['flow']['generation'] == 2)
     daemon.server_state('flow', 'ready')
-    processes.eventually(lambda: not any(processes.state(p) for p in old))
+    processes.gone(*old)
     new = ready(daemon, 2)
     assert daemon.run(work.succeed())['generation'] == 2
     daemon.server_call('Stop', 'flow')
-    assert not any(processes.state(p) for p in new)
+    processes.gone(*new)
 
 
 def test_spares_of_a_killed_forkd_end(forkd, work):
@@ -166,7 +165,7 @@ def test_spares_of_a_killed_forkd_end(forkd, work):
     old = ready(daemon, 2)
     os.kill(daemon.pid, signal.SIGKILL)
     daemon.restarted()
-    processes.eventually(lambda: not any(processes.state(p) for p in old))
+    processes.gone(*old)
     assert daemon.run(work.succeed())['result'] == 'success'
     ready(daemon, 2)
 

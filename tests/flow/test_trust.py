@@ -40,7 +40,7 @@ def theirs(forkd, other):
         server = other(lambda: daemon.start_server('theirs', spare=spare, **parameters))
         assert server['state'] == 'ready'
         if spare:
-            processes.eventually(lambda: daemon.servers()['theirs']['spares'] == spare)
+            processes.eventually(lambda: len(daemon.idle('theirs')) == spare)
         return daemon
     return make
 

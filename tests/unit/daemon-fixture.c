@@ -80,7 +80,7 @@ void fixture_start(DaemonFixture *f, const char *conf) {
         assert_int_equal(chmod(f->root, 0711), 0);
         write_conf(f, conf);
         setenv("FORKD_LIBEXEC_DIR", SPAWNER_FOLDER, 1);
-        log_set_level(LOG_CRIT); /* what is said is said to clients, too */
+        log_set_level(getenv("TEST_LOG") ? LOG_DEBUG : LOG_CRIT); /* what is said is said to clients, too */
 
         alarm(PATIENCE_SEC + 20); /* as the signals that usually end a test are the daemon's */
         sigemptyset(&blocked);

@@ -53,7 +53,7 @@ static void test_names(void **state) {
         refused(f, &c, "servers.Start", "{'name':'bad','spare':2}",
                 "varlink.service.InvalidParameter", "'modules' or 'command'");
         refused(f, &c, "jobs.Run", "{'job':{'server':'bad','entry':'no-such'}}",
-                "forkd.jobs.NoSuchEntry", "it has: ");
+                "forkd.jobs.NoSuchEntry", "there are: ");
         refused(f, &c, "jobs.Run", "{'job':{'server':'other','entry':'echo'}}",
                 "forkd.jobs.NoSuchServer", "there are: bad");
         just(f, &c, "servers.Stop", "{'name':'bad'}");
@@ -267,16 +267,70 @@ static void test_limit_of_a_user(void **state) {
         client_close(f, &stranger);
 }
 
+/* ---- entries of forkd's own modules */
+
+static int setup_twin(void **state) {
+        static DaemonFixture f;
+
+        fixture_start(&f, "Module=" MODULE("misbehave"));
+        *state = &f;
+        return 0;
+}
+
+static void test_entries_of_forkd(void **state) {
+        static const char *const methods[] = { "fork", "spawn" };
+        DaemonFixture *f = *state;
+        char parameters[128];
+        json_t *reply;
+        Client c;
+
+        client_open(f, &c);
+        for (size_t i = 0; i < ELEMENTSOF(methods); i++) {
+                snprintf(parameters, sizeof(parameters),
+                         "{'job':{'startMethod':'%s','entry':'echo'}}", methods[i]);
+                reply = done(f, &c, "jobs.Run", parameters);
+                assert_null(json_object_get(reply_member(reply, "certificate"), "server"));
+                json_decref(reply);
+                snprintf(parameters, sizeof(parameters),
+                         "{'job':{'startMethod':'%s','entry':'no-such'}}", methods[i]);
+                refused(f, &c, "jobs.Run", parameters, "forkd.jobs.NoSuchEntry",
+                        "there are: echo, ");
+        }
+        reply = done(f, &c, "servers.Show", "{'name':'twin'}");
+        assert_members(reply_member(reply, "server"), "Server");
+        assert_string_equal(text_of(reply_member(reply, "server"), "startMethod"), "fork");
+        assert_true(json_array_size(json_object_get(reply_member(reply, "server"), "entries")) > 5);
+        json_decref(reply);
+        client_close(f, &c);
+
+        if (geteuid() != 0)
+                return;
+        client_open_as(f, &c, STRANGER);
+        for (size_t i = 0; i < ELEMENTSOF(methods); i++) {
+                snprintf(parameters, sizeof(parameters),
+                         "{'job':{'startMethod':'%s','entry':'echo'}}", methods[i]);
+                refused(f, &c, "jobs.Run", parameters, "varlink.service.PermissionDenied",
+                        "run as uid 0");
+        }
+        client_close(f, &c);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
-int main(void) {
+int main(int argc, char **argv) {
         const struct CMUnitTest tests[] = {
-                T(test_names),           T(test_configured),
-                T(test_client_goes),     T(test_stop_answers_start),
-                T(test_reload_fails),    T(test_draining),
-                T(test_strangers),       T(test_jobs_of_others),
+                T(test_names),
+                T(test_configured),
+                T(test_client_goes),
+                T(test_stop_answers_start),
+                T(test_reload_fails),
+                T(test_draining),
+                T(test_strangers),
+                T(test_jobs_of_others),
                 T(test_limit_of_a_user),
+                cmocka_unit_test_setup_teardown(test_entries_of_forkd, setup_twin, teardown),
         };
 
+        fixture_twin(argc, argv);
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -208,7 +208,11 @@ static void test_life(void **state) {
 
         client_open(f, &c);
         client_open(f, &other);
-        reply = done(f, &c, "servers.Start", START("mis", "misbehave"));
+        reply = done(f, &c, "servers.Start",
+                     "{'name':'mis','modules':['" MODULE(
+                             "misbehave") "'],'spare':0,'environment':{'A':'b'},"
+                                          "'arguments':{'a':1},'hugePages':false,"
+                                          "'preloadTimeoutUSec':9223372036854775807}");
         server = reply_member(reply, "server");
         assert_members(server, "Server");
         assert_string_equal(text_of(server, "name"), "mis");
