@@ -13,9 +13,9 @@
 
 #include <limits.h>
 
-#define CHANNEL_PACKETS  16  /* of one worker in one turn of the loop */
+#define CHANNEL_PACKETS  16                    /* of one worker in one turn of the loop */
 #define PROGRESS_MAX     ((size_t)1024 * 1024) /* bytes: what is longer is dropped … */
-#define TURN_BYTES       PROGRESS_MAX          /* … and what one worker may have said in one turn */
+#define TURN_BYTES       PROGRESS_MAX     /* … and what one worker may have said in one turn */
 #define LAST_BYTES       (2 * PACKET_MAX) /* after its end: an answer behind some progress */
 #define RAISED_CODE_MAX  255 /* bytes; what is more is cut, as a certificate must fit a message */
 #define RAISED_TEXT_MAX  (16 * 1024)

@@ -2,9 +2,10 @@
 
 /* Attempts: those of jobs are owned by their job while it runs, spares and hosts by the list of
  * their forkserver, then all by themselves until everything of theirs is gone; in forkd. Here is
- * their life: running, told to end, ended, acknowledged. How they begin is in start.c, what an entry
- * answers in answer.c, what becomes of them when their forkserver dies in orphan.c, what a leader
- * leaves behind in left-behind.c, what is peculiar to spares and to hosts in spare.c and host.c. */
+ * their life: running, told to end, ended, acknowledged. How they begin is in start.c, what an
+ * entry answers in answer.c, what becomes of them when their forkserver dies in orphan.c, what a
+ * leader leaves behind in left-behind.c, what is peculiar to spares and to hosts in spare.c and
+ * host.c. */
 
 #include "attempt-private.h"
 
@@ -24,9 +25,9 @@
 #include <sys/wait.h>
 
 #define FAILURE_STAGE_MAX 64 /* bytes; what is more is cut */
-#define FAILURE_TEXT_MAX 1024
-#define SETUP_STATUS 127 /* of a worker after its Failed */
-#define STUCK_USEC (10 * USEC_PER_SEC) /* SIGKILLed and still there: said so, and tried again */
+#define FAILURE_TEXT_MAX  1024
+#define SETUP_STATUS      127                 /* of a worker after its Failed */
+#define STUCK_USEC        (10 * USEC_PER_SEC) /* SIGKILLed and still there: said so, and tried again */
 
 const char *attempt_text(const Attempt *a, char buffer[static 96]) {
         if (a->job_id > 0)
@@ -34,7 +35,8 @@ const char *attempt_text(const Attempt *a, char buffer[static 96]) {
         else if (a->kind == ATTEMPT_HOST)
                 snprintf(buffer, 96, "forkserver %s", a->host ? server_label(a->host) : "");
         else
-                snprintf(buffer, 96, "a spare of %s", a->server ? server_label(a->server) : "one that is gone");
+                snprintf(buffer, 96, "a spare of %s",
+                         a->server ? server_label(a->server) : "one that is gone");
         return buffer;
 }
 
@@ -181,8 +183,9 @@ static int attempt_trust(Attempt *a, pid_t pid, uint64_t start_time, int *pidfd)
 
         close_fdp(pidfd); /* of whatever that is */
         r = trust_admit(a, pid, start_time, pidfd);
-        if (r == 0 && a->job && !a->job->stop.wanted)
-                r = answer_send(a, a->job, a->server);
+        if (r != 0 || !a->job || a->job->stop.wanted)
+                return r;
+        r = answer_send(a, a->job, a->server);
         return r == ANSWER_E_GONE ? TRUST_E_GONE : r;
 }
 
@@ -544,10 +547,9 @@ static bool fork_again_later(Attempt *a, const char *stage, int error) {
         return true;
 }
 
-static void job_setup_failed(Job *job, Attempt *a, const char *stage, int error,
-                             const char *text) {
-        Certificate *c = job_certificate_new(
-                job, job->stop.wanted ? job->stop.result : RESULT_SETUP_FAILED);
+static void job_setup_failed(Job *job, Attempt *a, const char *stage, int error, const char *text) {
+        Certificate *c =
+                job_certificate_new(job, job->stop.wanted ? job->stop.result : RESULT_SETUP_FAILED);
 
         if (c->result == RESULT_SETUP_FAILED) {
                 c->stage = strndup(stage, (size_t)text_cut(stage, FAILURE_STAGE_MAX));

@@ -33,7 +33,7 @@ struct Attempt {
         Job *job;        /* borrowed; NULL without one, or once the job has ended */
         uint64_t job_id; /* 0: none */
         unsigned number;
-        uint64_t key_id; /* what its forkserver calls it: the job's id, or 0 … */
+        uint64_t key_id;     /* what its forkserver calls it: the job's id, or 0 … */
         unsigned key_number; /* … and the attempt's number, or one of the forkserver's own */
         AttemptPhase phase;
         bool paused;
@@ -44,10 +44,10 @@ struct Attempt {
         Server *host;         /* ATTEMPT_HOST: which forkserver it is the process of; borrowed */
         Attempt *prev, *next; /* in the server's list, or the orphans' */
         Attempt *spare_prev, *spare_next; /* in the server's list of spares that are ready */
-        bool counted; /* in the server's number of spares */
-        int token; /* eventfd; -1 once confirmed, and of a former spare once it has ended */
-        Cgroup *cgroup;       /* owned; NULL without cgroups */
-        pid_t pid;            /* 0: unknown, or never verified */
+        bool counted;                     /* in the server's number of spares */
+        int token;      /* eventfd; -1 once confirmed, and of a former spare once it has ended */
+        Cgroup *cgroup; /* owned; NULL without cgroups */
+        pid_t pid;      /* 0: unknown, or never verified */
         uint64_t start_time;
         int pidfd;
         int slot;                 /* in the running table, -1 */

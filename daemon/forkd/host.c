@@ -23,6 +23,7 @@
 
 #define END_USEC     USEC_PER_SEC /* with its channel closed, or having refused, it ends by itself */
 #define RETIRE_USEC  (5 * USEC_PER_SEC) /* told to end, and its last worker has ended */
+#define STOP_USEC    (2 * USEC_PER_SEC) /* … while forkd waits for it */
 #define KILLS_MAX    3                  /* then it is left behind as it is */
 #define HUGE_TUNABLE "GLIBC_TUNABLES=glibc.malloc.hugetlb=1"
 
@@ -257,6 +258,13 @@ void host_refused(Server *s, const char *reason) {
         named_generation_refused(s->named, s, s->reason);
 }
 
+void host_broken(Server *s) {
+        if (s->state != SERVER_STARTING)
+                return;
+        host_refused(s, "it sent a packet that is none of forkd-server(7), or is above 256 KiB");
+        host_kill(s);
+}
+
 /* ---- it is to end */
 
 void host_kill(Server *s) {
@@ -267,7 +275,7 @@ void host_kill(Server *s) {
 void host_retire(Server *s) {
         server_retire(s);
         if (s->state == SERVER_RETIRED)
-                host_set_timer(s, RETIRE_USEC);
+                host_set_timer(s, s->daemon->stopping ? STOP_USEC : RETIRE_USEC);
 }
 
 void host_gone(Server *s) {
@@ -328,9 +336,9 @@ static void write_end(Server *s, const AttemptEnd *end, bool preloading) {
                 last = host_log_last(s->log);
                 if (preloading && end->status == 0)
                         when = " before it was ready";
+                last = end->status != 0 && last ? last : NULL; /* a status alone says little */
                 text_format(s->reason, sizeof(s->reason), "it exited with status %d%s%s%s",
-                            end->status, when, preloading && last ? ": " : "",
-                            preloading && last ? last : "");
+                            end->status, when, last ? ": " : "", last ?: "");
                 return;
         case CLD_KILLED:
         case CLD_DUMPED:
@@ -365,8 +373,14 @@ void host_ended(Server *s, const AttemptEnd *end) {
         host_over(s);
 }
 
+/* There was no process for it, or its spawner has died: no fault of what it is to preload. */
+static bool start_again(Server *s, const char *stage, int error) {
+        return streq(stage, "fork") && (error == EAGAIN || error == ENOMEM || error == EMFILE) &&
+               named_generation_unstarted(s->named, s);
+}
+
 void host_failed(Server *s, const char *stage, int error, const char *text) {
-        if (!s->refused) {
+        if (!s->refused && !start_again(s, stage, error)) {
                 if (streq(stage, "exec"))
                         text_format(s->reason, sizeof(s->reason), "cannot execute '%s': %s",
                                     text ?: "", strerror(error));

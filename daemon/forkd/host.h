@@ -21,6 +21,8 @@ void host_gone(Server *s);
 /* What it says itself; a Ready that must not be believed becomes a refusal. */
 void host_ready(Server *s, json_t *parameters);
 void host_refused(Server *s, const char *reason);
+/* It has sent what is no packet, maybe instead of Ready. */
+void host_broken(Server *s);
 /* SIGKILL of all its processes; workers are in cgroups of their own. */
 void host_kill(Server *s);
 /* The command of a one-shot host for entries of these settings, or of Module= (NULL):

@@ -20,6 +20,7 @@ struct NamedServer {
         unsigned generation; /* the last one's number */
         unsigned starts;
         unsigned failures; /* in a row, before Ready */
+        unsigned refusals; /* in a row, for lack of processes */
         unsigned deaths;   /* in a row, soon after Ready */
         bool retry;        /* is started again by itself */
         bool stopped;      /* by request: no use starts it */

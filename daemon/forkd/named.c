@@ -20,6 +20,7 @@
 #define RETRY_MIN_USEC (100 * USEC_PER_MSEC)
 #define RETRY_MAX_USEC (10 * USEC_PER_SEC)
 #define FAILURES_MAX   5                   /* in a row before Ready: it has failed for good */
+#define REFUSALS_MAX   8                   /* starts for which there was no process */
 #define YOUNG_USEC     (10 * USEC_PER_SEC) /* one that dies sooner after Ready makes the next wait */
 
 static const struct {
@@ -239,6 +240,7 @@ void named_start_soon(NamedServer *n, bool retry) {
         }
         n->retry = retry;
         n->failures = 0;
+        n->refusals = 0;
         n->stopped = false;
         if (n->state != NAMED_STARTING && n->state != NAMED_READY)
                 named_set_state(n, NAMED_STARTING, "starting");
@@ -269,6 +271,7 @@ void named_generation_ready(NamedServer *n, Server *s) {
         json_decref(n->entries);
         n->entries = json_incref(s->entries);
         n->failures = 0;
+        n->refusals = 0;
         n->retry = true;
         named_set_reason(n, NULL);
 
@@ -285,6 +288,15 @@ void named_generation_ready(NamedServer *n, Server *s) {
         spare_refill(s);
         named_answer(n, false, NULL);
         queue_wake(n->set->daemon->queue);
+}
+
+bool named_generation_unstarted(NamedServer *n, Server *s) {
+        if (s != n->starting || n->refusals >= REFUSALS_MAX)
+                return false;
+        n->starting = NULL;
+        n->starts--;
+        named_start_at(n, retry_delay(++n->refusals));
+        return true;
 }
 
 void named_generation_refused(NamedServer *n, Server *s, const char *reason) {

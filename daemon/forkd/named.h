@@ -92,5 +92,7 @@ Server *named_next_generation(const NamedServer *n, const Server *s);
 
 /* What a generation tells: server.c and host.c call these. */
 void named_generation_ready(NamedServer *n, Server *s);
+/* Its start was refused for lack of processes: true when another one will be made. */
+bool named_generation_unstarted(NamedServer *n, Server *s);
 void named_generation_refused(NamedServer *n, Server *s, const char *reason);
 void named_generation_gone(NamedServer *n, Server *s); /* s is freed by this when nothing is left */

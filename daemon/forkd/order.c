@@ -78,9 +78,9 @@ static int write_user(JsonText *t, const Job *job, uid_t *ret_uid) {
         if (r < 0)
                 return r;
         write_identity(t, &(Owner){ .uid = user.uid,
-                                       .gid = user.gid,
-                                       .groups = user.groups,
-                                       .n_groups = user.n_groups });
+                                    .gid = user.gid,
+                                    .groups = user.groups,
+                                    .n_groups = user.n_groups });
         *ret_uid = user.uid;
         user_identity_done(&user);
         return 0;
@@ -123,9 +123,9 @@ static void write_variable(JsonText *t, const char *name, const char *value) {
 }
 
 /* It preloads with what is said here: the forkserver's variables, and the job's when its owner may
- * decide what code runs as the forkserver's user. Anybody else's LD_PRELOAD or OPENSSL_CONF would. */
-static int write_one_shot_environment(JsonText *t, const Job *job,
-                                      const ServerSettings *settings) {
+ * decide what code runs as the forkserver's user. Anybody else's LD_PRELOAD or OPENSSL_CONF would.
+ */
+static int write_one_shot_environment(JsonText *t, const Job *job, const ServerSettings *settings) {
         uid_t uid = settings ? settings->user.uid : geteuid();
         bool own = job->owner.uid == uid || job->owner.uid == 0;
         char *const *theirs = own ? job->spec->environment : NULL, *const *base = theirs;
@@ -173,7 +173,8 @@ void order_write_limits(JsonText *t, const JobLimit *limits, size_t n_limits) {
 }
 
 /* Those of the job, and of the forkserver's the others. */
-static void write_one_shot_limits(JsonText *t, const JobSpec *spec, const ServerSettings *settings) {
+static void write_one_shot_limits(JsonText *t, const JobSpec *spec,
+                                  const ServerSettings *settings) {
         JobLimit all[RLIM_NLIMITS * 2];
         size_t n = 0;
 

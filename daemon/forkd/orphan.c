@@ -10,6 +10,8 @@
 #include "host.h"
 #include "process-id.h"
 
+#define DEATHS_MAX 3 /* of forkservers, with the same order to start an entry unanswered */
+
 static void attempt_lost(Attempt *a, const char *note) {
         AttemptEnd end = { .pid = a->pid, .note = note };
 
@@ -73,7 +75,13 @@ void attempt_never_ran(Attempt *a) {
                 job->attempt--;
         }
         attempt_free(a);
-        if (job)
+        if (!job)
+                return;
+        /* what kills its forkserver must not do so for ever */
+        if (job->spec->entry && ++job->start_refusals > DEATHS_MAX)
+                job_finish_unstarted(job, RESULT_SERVER_FAILED,
+                                     "its forkserver died each time it was to start this job");
+        else
                 queue_return(job->daemon->queue, job, 0);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Shared by server.c, server-set.c, named.c, host.c and spare.c only. */
+/* Shared by server*.c, named*.c, host.c and spare.c only. */
 
 #include "server.h"
 
@@ -38,13 +38,13 @@ struct Server {
         unsigned generation;
         Attempt *host; /* its process: borrowed from its spawner's list; NULL: none any more */
         uid_t uid;
-        HostLog *log; /* what its processes write */
-        uint64_t started_at;    /* CLOCK_REALTIME */
-        uint64_t ready_at;      /* CLOCK_MONOTONIC; 0: never */
-        json_t *early_ready;    /* has come before its pid is known; owned */
+        HostLog *log;                         /* what its processes write */
+        uint64_t started_at;                  /* CLOCK_REALTIME */
+        uint64_t ready_at;                    /* CLOCK_MONOTONIC; 0: never */
+        json_t *early_ready;                  /* has come before its pid is known; owned */
         uint64_t private_bytes, shared_bytes; /* of its process when it got ready; 0: not known */
         sd_event_source *host_timer; /* PreloadTimeout=; later: how long its end may take */
-        uint64_t preload_timeout; /* µs */
+        uint64_t preload_timeout;    /* µs */
         unsigned complaints;         /* logged about what it sends */
         unsigned host_kills;         /* how often its process had to be killed */
         bool refused; /* why it cannot serve stands in reason, whatever its process does now */
@@ -57,7 +57,7 @@ struct Server {
         unsigned spare_failures; /* in a row, that died young */
         Attempt *spares;         /* those that are ready, oldest first */
         bool spare_ordered;      /* one is out, and not ready yet */
-        uint64_t spare_due;      /* CLOCK_MONOTONIC: the next is ordered then, whatever comes; 0: no */
+        uint64_t spare_due; /* CLOCK_MONOTONIC: the next is ordered then, whatever comes; 0: no */
         uint64_t spare_not_before; /* CLOCK_MONOTONIC: after young deaths */
         sd_event_source *spare_timer;
 };
@@ -80,6 +80,10 @@ bool server_read(Server *s, unsigned max);
 void server_look(Server *s);
 void server_retire(Server *s);
 void server_write(const Server *s, JsonText *t, const char *key);
+int server_send_hello(Server *s);
+/* What waited, now that there is room; or it is given up. */
+void server_flush(Server *s);
+void server_drop_output(Server *s);
 /* Watches the channel and says Hello. */
 int server_attach_channel(Server *s);
 void server_become(Server *s, ServerState state); /* of a host: its forkserver tells watchers */

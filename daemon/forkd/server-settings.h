@@ -64,3 +64,5 @@ bool server_settings_equal(const ServerSettings *a, const ServerSettings *b);
 /* A process that was started with the one need not be started again for the other. */
 bool server_settings_same_process(const ServerSettings *a, const ServerSettings *b);
 bool server_name_valid(const char *name);
+/* Logs and adds "FILE:LINE: sentence", once; line 0: of the whole file. */
+void server_file_warn(char ***warnings, const char *file, unsigned line, const char *sentence);

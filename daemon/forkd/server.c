@@ -16,6 +16,7 @@
 #include "text.h"
 
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/resource.h>
@@ -24,8 +25,12 @@
 #include <sys/wait.h>
 #include <utlist.h>
 
-#define COMPLAINTS_MAX  10                   /* about one host */
-#define HOST_PACKETS    4096                 /* of one host, where all that is there is wanted */
+#define COMPLAINTS_MAX 10 /* about one host */
+#define STRANGER_USEC                                                                              \
+        (10 * USEC_PER_MSEC) /* in that time, the channel of another user's host …               \
+                              */
+#define STRANGER_TURNS  20   /* … is read so often */
+#define HOST_PACKETS    4096 /* of one host, where all that is there is wanted */
 #define HOST_PACKET_MAX ((size_t)256 * 1024) /* the largest Ready fits */
 
 extern char **environ;
@@ -76,10 +81,6 @@ bool server_trusted(const Server *s) {
         return server_uid(s) == geteuid();
 }
 
-NamedServer *server_named(const Server *s) {
-        return s->named;
-}
-
 static void server_set_state(Server *s, ServerState state, const char *sentence) {
         _cleanup_(json_text_done) JsonText t = JSON_TEXT_NULL;
 
@@ -93,94 +94,6 @@ static void server_set_state(Server *s, ServerState state, const char *sentence)
 
 void server_become(Server *s, ServerState state) {
         server_set_state(s, state, "");
-}
-
-/* ---- sending */
-
-struct ServerOutput {
-        char *text;
-        size_t length;
-        int fds[PACKET_DESCRIPTORS_MAX];
-        size_t n_fds;
-        ServerOutput *prev, *next;
-};
-
-static void output_free(ServerOutput *o) {
-        for (size_t i = 0; i < o->n_fds; i++)
-                close_fd(o->fds[i]);
-        free(o->text);
-        free(o);
-}
-
-static int output_keep(Server *s, const char *text, size_t length, const int *fds, size_t n_fds) {
-        ServerOutput *o = calloc(1, sizeof(*o));
-
-        if (!o)
-                return -ENOMEM;
-        o->text = strndup(text, length);
-        o->length = length;
-        while (o->text && o->n_fds < n_fds) {
-                int fd = fcntl(fds[o->n_fds], F_DUPFD_CLOEXEC, 3);
-
-                if (fd < 0)
-                        break;
-                o->fds[o->n_fds++] = fd;
-        }
-        if (!o->text || o->n_fds < n_fds) {
-                output_free(o);
-                return -ENOMEM;
-        }
-
-        DL_APPEND(s->output, o);
-        return sd_event_source_set_io_events(s->channel_source, EPOLLIN | EPOLLOUT);
-}
-
-static void server_flush(Server *s) {
-        while (s->output) {
-                ServerOutput *o = s->output;
-                int r = packet_send_text(s->channel, o->text, o->length, o->fds, o->n_fds);
-
-                if (r == PACKET_E_AGAIN)
-                        return;
-                /* what a dead forkserver does not take any more is told by its end-of-file */
-                DL_DELETE(s->output, o);
-                output_free(o);
-        }
-        (void)sd_event_source_set_io_events(s->channel_source, EPOLLIN);
-}
-
-int server_send(Server *s, const char *text, size_t length, const int *fds, size_t n_fds) {
-        int r;
-
-        if (s->channel < 0)
-                return -ENOTCONN;
-        if (s->output)
-                return output_keep(s, text, length, fds, n_fds);
-
-        r = packet_send_text(s->channel, text, length, fds, n_fds);
-        if (r == PACKET_E_AGAIN)
-                return output_keep(s, text, length, fds, n_fds);
-        if (r == PACKET_E_CLOSED)
-                return 0; /* end-of-file follows, and with it whatever was ordered */
-        return r;
-}
-
-void server_acknowledge(Server *s, const Attempt *a) {
-        char text[128];
-        int n = snprintf(text, sizeof(text),
-                         "{\"method\":\"Acknowledge\",\"parameters\":{\"id\":%" PRIu64
-                         ",\"attempt\":%u}}",
-                         a->key_id, a->key_number);
-
-        (void)server_send(s, text, (size_t)n, NULL, 0);
-}
-
-static int server_send_hello(Server *s) {
-        char text[96];
-        int n = snprintf(text, sizeof(text), "{\"method\":\"Hello\",\"parameters\":{\"epoch\":%u}}",
-                         s->epoch);
-
-        return server_send(s, text, (size_t)n, NULL, 0);
 }
 
 void server_retire(Server *s) {
@@ -342,6 +255,8 @@ bool server_read(Server *s, unsigned max) {
                         return true;
                 if (r == PACKET_E_INVALID) {
                         server_complain(s, "ignoring a packet that is none");
+                        if (s->kind == SERVER_HOST)
+                                host_broken(s);
                         continue;
                 }
                 if (r != 0) {
@@ -360,7 +275,7 @@ static int on_channel(sd_event_source *source, int fd, uint32_t events, void *us
         (void)fd;
         if (events & EPOLLOUT)
                 server_flush(s);
-        (void)server_read(s, 64);
+        (void)server_read(s, server_trusted(s) ? 64 : 16);
         return 0;
 }
 
@@ -368,8 +283,12 @@ static int on_channel(sd_event_source *source, int fd, uint32_t events, void *us
 void server_look(Server *s) {
         siginfo_t si = { 0 };
 
-        if (s->kind == SERVER_HOST) { /* its spawner tells of its end */
-                (void)server_read(s, HOST_PACKETS);
+        if (s->kind == SERVER_HOST) { /* its spawner tells how it ended, its pidfd that it has */
+                struct pollfd p = { .fd = s->host ? s->host->pidfd : -1, .events = POLLIN };
+                bool ended = poll(&p, 1, 0) > 0;
+
+                if (server_read(s, HOST_PACKETS) && ended)
+                        server_gone(s);
                 return;
         }
         if (!server_read(s, UINT32_MAX))
@@ -419,10 +338,6 @@ void server_end_process(Server *s) {
         server_end_text(&si, s->reason, sizeof(s->reason));
 }
 
-const char *server_reason(const Server *s) {
-        return s->reason;
-}
-
 /* Its end: every attempt of it becomes an orphan, and another one is started. */
 void server_gone(Server *s) {
         Attempt *a, *next;
@@ -431,12 +346,7 @@ void server_gone(Server *s) {
         s->channel_source = sd_event_source_disable_unref(s->channel_source);
         s->pidfd_source = sd_event_source_disable_unref(s->pidfd_source);
         close_fdp(&s->channel);
-        while (s->output) {
-                ServerOutput *o = s->output;
-
-                DL_DELETE(s->output, o);
-                output_free(o);
-        }
+        server_drop_output(s);
 
         if (s->kind == SERVER_HOST) {
                 spare_end_all(s);
@@ -469,6 +379,9 @@ int server_attach_channel(Server *s) {
         if (r < 0)
                 return r;
         (void)sd_event_source_set_priority(s->channel_source, PRIORITY_SERVER);
+        if (!server_trusted(s)) /* whatever it sends, others get their turn */
+                (void)sd_event_source_set_ratelimit(s->channel_source, STRANGER_USEC,
+                                                    STRANGER_TURNS);
         s->epoch++;
         s->heard = false;
         s->starts++;
@@ -558,12 +471,7 @@ Server *server_free(Server *s) {
         sd_event_source_disable_unref(s->answer_timer);
         close_fd(s->channel);
         close_fd(s->pidfd);
-        while (s->output) {
-                ServerOutput *o = s->output;
-
-                DL_DELETE(s->output, o);
-                output_free(o);
-        }
+        server_drop_output(s);
         sd_event_source_disable_unref(s->host_timer);
         sd_event_source_disable_unref(s->spare_timer);
         strings_free(s->argv);

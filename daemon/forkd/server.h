@@ -54,8 +54,6 @@ int server_set_pick(ServerSet *set, const JobSpec *spec, Server **ret);
 /* Why it could not be picked, after any of the other outcomes but SERVER_E_WAIT: "the forkserver
  * 'spell' has failed: …". */
 void server_set_pick_reason(ServerSet *set, const JobSpec *spec, char *ret, size_t size);
-/* Why it is failed; empty when it is not. */
-const char *server_reason(const Server *s);
 /* Waits, at most a second, until the twin has said which entries it has: it has preloaded by now, and
  * nobody is to be told wrong about them. */
 void server_set_wait_twin(ServerSet *set);
@@ -90,8 +88,6 @@ pid_t server_pid(const Server *s);
 uid_t server_uid(const Server *s);
 /* It runs as we do. Else it is another user's code: what it says of processes is looked at twice. */
 bool server_trusted(const Server *s);
-/* What a generation is of; NULL: built-in. */
-NamedServer *server_named(const Server *s);
 void server_add_attempt(Server *s, Attempt *a);
 /* Takes it from its server, or from the orphans. */
 void server_remove_attempt(ServerSet *set, Attempt *a);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/* How attempts begin, in forkd: a command is ordered of the spawner, an entry of a forkserver, or of
- * the spawner as a one-shot host; a spare takes a job over instead. What follows is in attempt.c. */
+/* How attempts begin, in forkd: a command is ordered of the spawner, an entry of a forkserver, or
+ * of the spawner as a one-shot host; a spare takes a job over instead. What follows is in
+ * attempt.c. */
 
 #include "attempt-private.h"
 

@@ -9,7 +9,6 @@
 #include "daemon.h"
 #include "process-id.h"
 
-
 /* All four of its uids are this one: nothing set-uid, which its user may not end. */
 static int has_uid(pid_t pid, uid_t uid) {
         char path[64], text[2048], *line;
@@ -28,7 +27,8 @@ static int has_uid(pid_t pid, uid_t uid) {
         text[n] = '\0';
 
         line = strstr(text, "\nUid:");
-        if (!line || sscanf(line, "\nUid: %u %u %u %u", &uids[0], &uids[1], &uids[2], &uids[3]) != 4)
+        if (!line ||
+            sscanf(line, "\nUid: %u %u %u %u", &uids[0], &uids[1], &uids[2], &uids[3]) != 4)
                 return -EBADMSG;
         return uids[0] == uid && uids[1] == uid && uids[2] == uid && uids[3] == uid;
 }

@@ -12,6 +12,6 @@ enum {
         TRUST_E_GONE,         /* it, or the forkserver, has ended meanwhile: its end will be told */
 };
 
-/* Looks whether pid is a worker that a's forkserver has forked and is of its user; then it is in a's
- * cgroup, and *ret_pidfd is the caller's. 0, TRUST_E_* or -errno. */
+/* Looks whether pid is a worker that a's forkserver has forked and is of its user; then it is in
+ * a's cgroup, and *ret_pidfd is the caller's. 0, TRUST_E_* or -errno. */
 int trust_admit(Attempt *a, pid_t pid, uint64_t start_time, int *ret_pidfd);

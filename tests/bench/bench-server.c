@@ -4,50 +4,12 @@
  * interleaved in rounds of one run. It reports and never judges a build: only ratios within one run
  * mean anything. Owns the floors' processes, the helpers, and a private daemon. */
 
-#include "floor.h"
-#include "helper-lane.h"
-#include "private-daemon.h"
-#include "server-lane.h"
-#include "server-results.h"
+#include "server-bench.h"
 
 #include <getopt.h>
 #include <signal.h>
 
-#define PYTHON           "/usr/bin/python3"
-#define LANES_MAX        (_TINY_MAX + _SIZE_MAX * _SIZE_LANE_MAX)
-#define LARGE_NEEDED_MIB 7168 /* five processes hold 1 GiB each */
-/* long enough for a spare to be forked and to settle */
-#define GAP_USEC       10000
-#define GAP_LARGE_USEC 50000
-
-typedef struct Options {
-        Programs programs;
-        unsigned seconds;
-        bool json, large;
-} Options;
-
-/* One way to an answer: by exactly one of floor, job and helper. */
-typedef struct ServerLane {
-        const char *title;
-        LaneSamples *samples;
-        unsigned n, gap_usec; /* requests a round, the time before each */
-        Floor *floor;
-        json_t *job;
-        const char *spare_of; /* this forkserver has its spare before the round begins */
-        Helper *helper;
-        const char *method;
-} ServerLane;
-
-typedef struct Bench {
-        const Options *options;
-        Floor *floors[_FLOOR_KIND_MAX]; /* NULL: not here */
-        PrivateDaemon *daemon;
-        Forkd *f;
-        Helper *fork, *python, *sized[_SIZE_MAX][2]; /* the second on huge pages */
-        ServerLane lanes[LANES_MAX];
-        size_t n_lanes;
-        ServerResults results;
-} Bench;
+#define PYTHON "/usr/bin/python3"
 
 /* ---- rounds */
 
@@ -68,7 +30,7 @@ static int floor_time(const ServerLane *lane, Samples *ret) {
         return 0;
 }
 
-static int lane_round(Bench *b, const ServerLane *lane) {
+static int lane_round(ServerBench *b, const ServerLane *lane) {
         _cleanup_(freep) Samples *round = calloc(1, sizeof(*round));
         int r;
 
@@ -93,7 +55,7 @@ static int lane_round(Bench *b, const ServerLane *lane) {
         return 0;
 }
 
-static int round_run(Bench *b) {
+static int round_run(ServerBench *b) {
         int r = 0;
 
         for (size_t i = 0; i < b->n_lanes && r == 0; i++)
@@ -101,7 +63,7 @@ static int round_run(Bench *b) {
         return r;
 }
 
-static int rounds_run(Bench *b) {
+static int rounds_run(ServerBench *b) {
         uint64_t end;
         int r;
 
@@ -119,7 +81,7 @@ static int rounds_run(Bench *b) {
 
 /* ---- memory */
 
-static int idle_measure(Bench *b, IdleName idle, const pid_t *pids) {
+static int idle_measure(ServerBench *b, IdleName idle, const pid_t *pids) {
         uint64_t private, shared;
         int r;
 
@@ -133,7 +95,7 @@ static int idle_measure(Bench *b, IdleName idle, const pid_t *pids) {
         return 0;
 }
 
-static int idle_by_helper(Bench *b, IdleName idle, Helper *helper, const char *method) {
+static int idle_by_helper(ServerBench *b, IdleName idle, Helper *helper, const char *method) {
         pid_t pids[IDLE_WORKERS];
         int r;
 
@@ -143,7 +105,7 @@ static int idle_by_helper(Bench *b, IdleName idle, Helper *helper, const char *m
         return r < 0 ? r : helper_idle_end(helper);
 }
 
-static int idle_run(Bench *b) {
+static int idle_run(ServerBench *b) {
         pid_t pids[IDLE_WORKERS];
         int r;
 
@@ -163,146 +125,7 @@ static int idle_run(Bench *b) {
 
 /* ---- setting up */
 
-static ServerLane *lane_add(Bench *b, const char *title, LaneSamples *samples, unsigned n) {
-        ServerLane *lane = &b->lanes[b->n_lanes++];
-
-        *lane = (ServerLane){ .title = title, .samples = samples, .n = n };
-        return lane;
-}
-
-static ServerLane *tiny_add(Bench *b, ServerLaneName name, unsigned n) {
-        ServerLane *lane = lane_add(b, tiny_title(name), &b->results.tiny[name], n);
-
-        if (name >= SPACED_FLOOR)
-                lane->gap_usec = GAP_USEC;
-        return lane;
-}
-
-static void tiny_add_floor(Bench *b, ServerLaneName name, unsigned n, FloorKind kind) {
-        if (b->floors[kind])
-                tiny_add(b, name, n)->floor = b->floors[kind];
-}
-
-static void tiny_add_helper(Bench *b, ServerLaneName name, unsigned n, Helper *helper,
-                            const char *method) {
-        ServerLane *lane;
-
-        if (!helper)
-                return;
-        lane = tiny_add(b, name, n);
-        lane->helper = helper;
-        lane->method = method;
-}
-
-static void tiny_lanes_open(Bench *b) {
-        bool cgroups = b->floors[FLOOR_FORK_CGROUP] && b->floors[FLOOR_SPARE_CGROUP];
-        ServerLane *lane;
-
-        tiny_add_helper(b, TINY_FORK, 20, b->fork, "fork");
-        tiny_add_floor(b, TINY_FLOOR, 20, FLOOR_FORK);
-        tiny_add_floor(b, TINY_FLOOR_CGROUP, 20, FLOOR_FORK_CGROUP);
-        tiny_add(b, TINY_FORKSERVER, 20)->job = server_job("forkserver", "tiny");
-        tiny_add(b, TINY_TWIN, 20)->job = server_job("fork", NULL);
-        tiny_add(b, TINY_SPARE, 20)->job = server_job("forkserver", "tiny-spare");
-        tiny_add(b, TINY_SPAWN, 10)->job = server_job("spawn", "tiny");
-        tiny_add_helper(b, TINY_PYTHON_FORK, 10, b->python, "os.fork");
-        tiny_add_helper(b, TINY_MP_FORK, 10, b->python, "fork");
-        tiny_add_helper(b, TINY_MP_FORKSERVER, 5, b->python, "forkserver");
-        tiny_add_helper(b, TINY_MP_SPAWN, 2, b->python, "spawn");
-
-        tiny_add_floor(b, SPACED_FLOOR, 5, cgroups ? FLOOR_FORK_CGROUP : FLOOR_FORK);
-        tiny_add_floor(b, SPACED_FLOOR_SPARE, 5, cgroups ? FLOOR_SPARE_CGROUP : FLOOR_SPARE);
-        tiny_add(b, SPACED_FORKSERVER, 5)->job = server_job("forkserver", "tiny");
-        lane = tiny_add(b, SPACED_SPARE, 5);
-        lane->job = server_job("forkserver", "tiny-spare");
-        lane->spare_of = "tiny-spare";
-        tiny_add_helper(b, SPACED_MP_FORKSERVER, 5, b->python, "forkserver");
-}
-
-static const char *const sized_servers[_SIZE_MAX][_SIZE_LANE_MAX] = {
-        [SIZE_10M] = { [SIZE_FORKSERVER] = "of-10m",
-                       [SIZE_SPARE] = "of-10m-spare",
-                       [SIZE_FORKSERVER_HUGE] = "of-10m-huge" },
-        [SIZE_100M] = { [SIZE_FORKSERVER] = "of-100m",
-                        [SIZE_SPARE] = "of-100m-spare",
-                        [SIZE_FORKSERVER_HUGE] = "of-100m-huge" },
-        [SIZE_1G] = { [SIZE_FORKSERVER] = "of-1g",
-                      [SIZE_SPARE] = "of-1g-spare",
-                      [SIZE_FORKSERVER_HUGE] = "of-1g-huge" },
-};
-
-static int sized_helper(Bench *b, SizeName size, bool huge_pages) {
-        char bytes[32];
-        char *const argv[] = { (char *)b->options->programs.fork_floor, bytes,
-                               huge_pages ? (char *)"--huge-pages" : NULL, NULL };
-
-        snprintf(bytes, sizeof(bytes), "%llu", (unsigned long long)size_bytes(size));
-        return helper_new(&b->sized[size][huge_pages], argv);
-}
-
-static int size_open(Bench *b, SizeName size) {
-        const unsigned n = size == SIZE_1G ? 4 : 10;
-        int r;
-
-        for (unsigned l = 0; l < _SIZE_LANE_MAX; l++) {
-                ServerLane *lane = lane_add(b, size_title(l), &b->results.sizes[size][l], n);
-                const char *name = sized_servers[size][l];
-                const ServerShape shape = { .name = name,
-                                            .bytes = size_bytes(size),
-                                            .spare = l == SIZE_SPARE,
-                                            .huge_pages = l == SIZE_FORKSERVER_HUGE };
-
-                if (!name) {
-                        Helper **helper = &b->sized[size][l == SIZE_FORK_HUGE];
-
-                        r = *helper ? 0 : sized_helper(b, size, l == SIZE_FORK_HUGE);
-                        lane->helper = *helper;
-                        lane->method = "fork";
-                } else {
-                        r = server_start(b->f, &shape);
-                        lane->job = server_job("forkserver", name);
-                }
-                if (r < 0)
-                        return r;
-                if (l == SIZE_SPARE || l == SIZE_FORK_SPACED) {
-                        lane->n = 4;
-                        lane->gap_usec = size == SIZE_1G ? GAP_LARGE_USEC : GAP_USEC;
-                        lane->spare_of = name;
-                }
-        }
-        return 0;
-}
-
-static uint64_t memory_available_mib(void) {
-        unsigned long long kib = 0;
-        char line[128];
-        FILE *f = fopen("/proc/meminfo", "re");
-
-        while (f && fgets(line, sizeof(line), f) &&
-               sscanf(line, "MemAvailable: %llu kB", &kib) != 1)
-                ;
-        if (f)
-                fclose(f);
-        return kib / 1024;
-}
-
-static int sizes_open(Bench *b) {
-        uint64_t available = memory_available_mib();
-        int r = 0;
-
-        if (b->options->large && available < LARGE_NEEDED_MIB) {
-                fprintf(stderr,
-                        "bench-server: --large needs %d MiB of free memory, and there are %llu\n",
-                        LARGE_NEEDED_MIB, (unsigned long long)available);
-                return -ENOMEM;
-        }
-        for (int size = 0; size < _SIZE_MAX && r == 0; size++)
-                if (size != SIZE_1G || b->options->large)
-                        r = size_open(b, size);
-        return r;
-}
-
-static int helpers_open(Bench *b) {
+static int helpers_open(ServerBench *b) {
         char *const fork_argv[] = { (char *)b->options->programs.fork_floor, (char *)"0", NULL };
         char *const python_argv[] = { (char *)PYTHON, (char *)b->options->programs.peers, NULL };
         int r;
@@ -313,7 +136,7 @@ static int helpers_open(Bench *b) {
         return r;
 }
 
-static int bench_open(Bench *b) {
+static int bench_open(ServerBench *b) {
         const ServerShape tiny = { .name = "tiny" }, spare = { .name = "tiny-spare", .spare = 1 };
         int r;
 
@@ -339,10 +162,15 @@ static int bench_open(Bench *b) {
         if (r < 0)
                 return r;
         tiny_lanes_open(b);
-        return sizes_open(b);
+        return size_lanes_open(b);
 }
 
-static void bench_close(Bench *b) {
+static void sized_free(ServerBench *b, size_t size, size_t huge) {
+        helper_free(b->sized[size][huge]);
+        floor_free(b->sized_floors[size][huge]);
+}
+
+static void bench_close(ServerBench *b) {
         for (size_t i = 0; i < b->n_lanes; i++)
                 json_decref(b->lanes[i].job);
         forkd_free(b->f);
@@ -351,7 +179,7 @@ static void bench_close(Bench *b) {
         helper_free(b->python);
         for (size_t size = 0; size < _SIZE_MAX; size++)
                 for (size_t huge = 0; huge < 2; huge++)
-                        helper_free(b->sized[size][huge]);
+                        sized_free(b, size, huge);
         for (size_t kind = 0; kind < _FLOOR_KIND_MAX; kind++)
                 floor_free(b->floors[kind]);
 }
@@ -363,12 +191,12 @@ static void usage(FILE *f) {
               "Measures answers from new workers of forkservers, tiny and large, beside floors and Python.\n\n"
               "  --build=DIR    the build folder with forkd's programs\n"
               "  --seconds=N    start no further round after N seconds (default 30, at least 3 rounds)\n"
-              "  --large        also forkservers that hold 1 GiB (needs 7 GiB of free memory)\n"
+              "  --large        also forkservers that hold 1 GiB (needs 9 GiB of free memory)\n"
               "  --json         print one JSON object\n",
               f);
 }
 
-static int options_parse(Options *ret, int argc, char **argv) {
+static int options_parse(ServerOptions *ret, int argc, char **argv) {
         static const struct option options[] = {
                 { "build", required_argument, NULL, 'b' },
                 { "seconds", required_argument, NULL, 's' },
@@ -378,7 +206,7 @@ static int options_parse(Options *ret, int argc, char **argv) {
                 { 0 },
         };
         const char *build = NULL;
-        Options o = { .seconds = 30 };
+        ServerOptions o = { .seconds = 30 };
         int c, r;
 
         while ((c = getopt_long(argc, argv, "h", options, NULL)) >= 0)
@@ -413,8 +241,8 @@ static int options_parse(Options *ret, int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-        Options options;
-        Bench *b;
+        ServerOptions options;
+        ServerBench *b;
         int r;
 
         if (options_parse(&options, argc, argv) < 0)

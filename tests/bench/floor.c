@@ -5,6 +5,7 @@
 #include "floor.h"
 
 #include "cgroup.h"
+#include "hold.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -14,6 +15,8 @@
 
 struct Floor {
         FloorKind kind;
+        size_t bytes;
+        bool huge_pages;
         int clients[FLOOR_CLIENTS_MAX]; /* our ends */
         pid_t processes[2];
         size_t n_processes;
@@ -38,9 +41,10 @@ static int floor_fork(Floor *floor, const int *clients, int channel) {
         for (int fd = 3; fd < 256; fd++)
                 if (fd != channel && (!clients || (fd != clients[0] && fd != clients[1])))
                         close(fd);
-        if (!clients)
-                r = floor_run_spawner(channel);
-        else if (channel < 0)
+        if (!clients) {
+                r = hold(floor->bytes, floor->huge_pages);
+                r = r < 0 ? r : floor_run_spawner(channel);
+        } else if (channel < 0)
                 r = floor_run_bare(clients);
         else
                 r = floor_run_daemon(clients, channel, floor->kind);
@@ -80,6 +84,10 @@ static int cgroups_probe(void) {
 }
 
 int floor_new(Floor **ret, FloorKind kind) {
+        return floor_new_holding(ret, kind, 0, false);
+}
+
+int floor_new_holding(Floor **ret, FloorKind kind, size_t bytes, bool huge_pages) {
         _cleanup_(floor_freep) Floor *floor = NULL;
         int ends[FLOOR_CLIENTS_MAX] = { -1, -1 }, channel[2] = { -1, -1 }, r;
 
@@ -92,6 +100,8 @@ int floor_new(Floor **ret, FloorKind kind) {
         if (!floor)
                 return -ENOMEM;
         floor->kind = kind;
+        floor->bytes = bytes;
+        floor->huge_pages = huge_pages;
         for (size_t i = 0; i < FLOOR_CLIENTS_MAX; i++)
                 floor->clients[i] = -1;
         r = floor_open(floor, ends, channel);

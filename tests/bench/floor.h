@@ -45,6 +45,8 @@ typedef struct Floor Floor;
 /* Starts the floor's processes. For those with cgroups: a positive CGROUP_E_* when
  * there are none. */
 int floor_new(Floor **ret, FloorKind kind);
+/* Its forkserver holds so much, once it answers. */
+int floor_new_holding(Floor **ret, FloorKind kind, size_t bytes, bool huge_pages);
 Floor *floor_free(Floor *floor); /* ends its processes */
 static inline void floor_freep(Floor **f) {
         floor_free(*f);

@@ -3,19 +3,19 @@
  * it: the floor of every forkserver of that size. A helper of bench-server, which it obeys over
  * standard input (see helper-lane.h) until end-of-file. */
 
+#include "hold.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-#define HUGE     ((size_t)2 << 20)
 #define IDLE_MAX 64
 
 static double usec_now(void) {
@@ -23,22 +23,6 @@ static double usec_now(void) {
 
         clock_gettime(CLOCK_MONOTONIC, &t);
         return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
-}
-
-static int hold(size_t bytes, int huge) {
-        char *memory;
-
-        if (bytes == 0)
-                return 0;
-        memory = mmap(NULL, bytes + HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-                      0);
-        if (memory == MAP_FAILED)
-                return -errno;
-        memory = (char *)(((uintptr_t)memory + HUGE - 1) & ~(uintptr_t)(HUGE - 1));
-        /* a kernel without huge pages is fine: the floor is then what it can do */
-        (void)madvise(memory, bytes, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-        memset(memory, 1, bytes);
-        return 0;
 }
 
 /* The child's one line is the answer; its end is part of what is timed. */

@@ -25,10 +25,12 @@ static const char *const tiny_titles[_TINY_MAX] = {
 
 static const char *const size_titles[_SIZE_LANE_MAX] = {
         [SIZE_FORK] = "floor: fork, answer, wait",
+        [SIZE_HOPS] = "floor: client, daemon, forkserver",
         [SIZE_FORKSERVER] = "forkd, forkserver without spares",
         [SIZE_FORK_SPACED] = "floor, with time between requests",
         [SIZE_SPARE] = "forkd, the same, the spare is ready",
-        [SIZE_FORK_HUGE] = "floor, on huge pages",
+        [SIZE_FORK_HUGE] = "floor: fork, answer, wait; on huge pages",
+        [SIZE_HOPS_HUGE] = "floor: client, daemon, forkserver; same",
         [SIZE_FORKSERVER_HUGE] = "forkd, HugePages=yes",
 };
 
@@ -86,7 +88,7 @@ typedef struct Goal {
         double measured, limit; /* measured 0: not measured */
 } Goal;
 
-#define GOALS 4
+#define GOALS 5
 
 static void goals_compute(const ServerResults *results, Goal ret[static GOALS]) {
         const LaneSamples *tiny = results->tiny, *large = results->sizes[SIZE_1G];
@@ -102,7 +104,11 @@ static void goals_compute(const ServerResults *results, Goal ret[static GOALS]) 
                          samples_ratio(&large[SIZE_FORKSERVER_HUGE].rounds,
                                        &large[SIZE_FORK_HUGE].rounds),
                          1.2 };
-        ret[3] = (Goal){ "private memory of an idle worker", " KiB",
+        ret[3] = (Goal){ "the same / a floor of that size and with its hops", "×",
+                         samples_ratio(&large[SIZE_FORKSERVER_HUGE].rounds,
+                                       &large[SIZE_HOPS_HUGE].rounds),
+                         1.2 };
+        ret[4] = (Goal){ "private memory of an idle worker", " KiB",
                          samples_median(&results->idle_private[IDLE_FORKD]), 64 };
 }
 

@@ -31,10 +31,12 @@ typedef enum ServerLaneName {
 /* By size; huge: on huge pages. */
 typedef enum SizeLaneName {
         SIZE_FORK,
+        SIZE_HOPS,
         SIZE_FORKSERVER,
         SIZE_FORK_SPACED, /* with a gap before each request, and the next one too */
         SIZE_SPARE,
         SIZE_FORK_HUGE,
+        SIZE_HOPS_HUGE,
         SIZE_FORKSERVER_HUGE,
         _SIZE_LANE_MAX,
 } SizeLaneName;

@@ -156,6 +156,8 @@ class Daemon:
         lines = ['[Server]']
         lines += [f'Module={m}' for m in (module or '').split()]
         given = {'FORKD_TEST_COUNT': f'{self.count_path}-{name}', **(environment or {})}
+        with open(given['FORKD_TEST_COUNT'], 'a', encoding='utf-8') as file:
+            os.chmod(file.fileno(), 0o666)  # it may run as another user
         if self.programs.sanitized:
             given['ASAN_OPTIONS'] = self.environment['ASAN_OPTIONS']
         lines += [f'Environment={n}={v}' for n, v in given.items()]
@@ -566,9 +568,9 @@ class Work:
             return {'command': [self.programs.work, *words], **fields}
         return self.entry('work', {'argv': words}, **fields)
 
-    def entry(self, name, arguments=None, **fields):
+    def entry(self, entry, arguments=None, **fields):
         """An entry by the method, whatever it is."""
-        job = {'entry': name, **fields}
+        job = {'entry': entry, **fields}
         if arguments is not None:
             job['arguments'] = arguments
         if self.method == 'fork':

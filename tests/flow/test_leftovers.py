@@ -8,6 +8,8 @@ import pytest
 
 import processes
 
+METHODS = ('spawn', 'fork', 'spares')
+
 
 def started(beacon, orphans):
     """Pids of the orphans and of the leader, once all have spoken."""

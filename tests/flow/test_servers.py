@@ -57,7 +57,7 @@ def test_readiness_does_not_wait_for_those_of_the_boot(forkd, spawn):
     assert daemon.run(spawn.succeed())['result'] == 'success'
     assert daemon.servers()['flow']['state'] == 'starting'
     daemon.server_call('Stop', 'flow')
-    daemon.rebase()
+    daemon.rebase(settled=False)
 
 
 def test_what_list_and_show_say(forkd, work, fifo):

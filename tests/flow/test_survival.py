@@ -14,6 +14,8 @@ import harness
 import processes
 import varlink
 
+METHODS = ('spawn', 'fork', 'forkserver', 'spares')
+
 
 @pytest.fixture
 def server(work):

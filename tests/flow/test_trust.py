@@ -32,7 +32,7 @@ def other(nobody):
 @pytest.fixture
 def theirs(forkd, other):
     """A daemon in which nobody has started the forkserver `theirs`: theirs(cgroups, spare, command=…)."""
-    def make(cgroups=True, spare=0, config='', **parameters):
+    def make(cgroups=True, spare=0, config='MaxRunning=16', **parameters):
         daemon = forkd(cgroups=cgroups, config=config)
         parameters.setdefault('modules', ['flow', 'misbehave'])
         if 'command' in parameters:
@@ -90,7 +90,7 @@ def test_it_runs_as_its_user(theirs, other, nobody, fifo, cgroups, spare):
 def test_its_jobs_are_ended_with_all_they_started(theirs, other, fifo, cgroups, spare):
     daemon = theirs(cgroups, spare)
     beacon = fifo()
-    how = 'sdw' if cgroups else 'dw'
+    how = 'sw' if cgroups else 'w'
     certificate = other(lambda: daemon.run(work_job('orphans', beacon.path, 5, how, timeoutUSec=500_000,
                                                     graceUSec=100_000)))
     assert certificate['result'] == 'timeout'
@@ -260,8 +260,9 @@ def test_a_host_that_names_a_stranger(theirs, other, bystander, cgroups, lie):
         daemon.call('Kill', ids=[ids[0]], signal=9)
     with contextlib.suppress(varlink.Error):
         daemon.call('Pause', ids=[ids[1]])
-    with contextlib.suppress(varlink.Error):
-        daemon.call('Cancel', ids=ids)
+    for number in ids:
+        with contextlib.suppress(varlink.Error):
+            daemon.call('Cancel', ids=[number])
     daemon.wait(*ids)
     bystander.check()
     daemon.server_call('Stop', 'theirs', kill=True)

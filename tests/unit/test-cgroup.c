@@ -149,6 +149,28 @@ static void test_kill(void **state) {
         base_end(base);
 }
 
+/* One that was born elsewhere comes to be a member. */
+static void test_attach(void **state) {
+        CgroupBase *base = base_make();
+        Cgroup *from, *to;
+        pid_t pid;
+
+        (void)state;
+        assert_int_equal(cgroup_new(base, &from), 0);
+        assert_int_equal(cgroup_new(base, &to), 0);
+        pid = sleeper(cgroup_fd(from));
+        assert_int_equal(cgroup_attach(to, pid), 0);
+        assert_true(cgroup_contains(to, pid));
+        assert_false(cgroup_contains(from, pid));
+        assert_int_equal(cgroup_populated(from), 0);
+        assert_int_equal(cgroup_kill(to), 0);
+        expect_signal(pid, SIGKILL);
+        assert_int_equal(cgroup_attach(to, pid), -ESRCH); /* it is no more */
+        cgroup_release(from);
+        cgroup_release(to);
+        base_end(base);
+}
+
 static void test_signal_reaches_only_members(void **state) {
         CgroupBase *base = base_make();
         pid_t mine, other;
@@ -259,7 +281,8 @@ static void test_ready_and_fresh(void **state) {
         base_end(base);
 }
 
-/* What its attempt has left no trace in serves the next one; what was killed or frozen, or has grown, does not. */
+/* What its attempt has left no trace in serves the next one; what was killed or frozen, or has
+ * grown, does not. */
 static void test_used_again(void **state) {
         CgroupBase *base = base_make();
         char first[300], next[300];
@@ -360,6 +383,7 @@ int main(void) {
                 cmocka_unit_test(test_off),
                 cmocka_unit_test(test_count),
                 cmocka_unit_test(test_kill),
+                cmocka_unit_test(test_attach),
                 cmocka_unit_test(test_signal_reaches_only_members),
                 cmocka_unit_test(test_freeze),
                 cmocka_unit_test(test_tree_below),

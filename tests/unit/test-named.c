@@ -7,6 +7,7 @@
 #include "named-private.h"
 #include "server-private.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
 
@@ -368,6 +369,22 @@ static void test_dies(void **state) {
         assert_int_equal(named_count_workers(n), 1);
 }
 
+/* A job that kills each forkserver that is to start it does not do so for ever. */
+static void test_dies_of_a_job(void **state) {
+        DaemonFixture *f = *state;
+        NamedServer *n = configure(
+                f, "frail",
+                "[Server]\nCommand=/usr/bin/python3 -c \"import socket; s = socket.socket(fileno=3); "
+                "s.send(b'''{\\\"method\\\": \\\"Ready\\\", \\\"parameters\\\": {\\\"entries\\\": "
+                "[{\\\"name\\\": \\\"x\\\"}], \\\"safety\\\": {\\\"threads\\\": 1}}}'''); "
+                "s.recv(9999); s.recv(9999)\"\n[Pool]\nSpare=0\n");
+        const Certificate *c = fixture_wait(f, submit(f, "frail", "x"));
+
+        assert_int_equal(c->result, RESULT_SERVER_FAILED);
+        assert_non_null(strstr(c->text, "died each time"));
+        assert_in_range(n->starts, 4, 5);
+}
+
 /* ---- stop */
 
 static void test_stop(void **state) {
@@ -510,6 +527,23 @@ static void test_output(void **state) {
         assert_string_equal(t.text, "[\"loud#1 {\\\"a\\\": 1} 2 3\",\"\\\\x1b[1mx\",\"half\"]");
 }
 
+/* What it wrote last is known when its end is, even where both come at once. */
+static void test_last_words(void **state) {
+        DaemonFixture *f = *state;
+        NamedServer *n = configure(
+                f, "mute",
+                "[Server]\nCommand=/usr/bin/python3 -c \"import socket, sys; "
+                "s = socket.socket(fileno=3); s.recv(99); s.recv(99); sys.exit('no model')\"\n");
+        struct pollfd p = { .fd = fixture_spawner(f)->channel, .events = POLLIN };
+
+        assert_int_equal(named_start_again(n), 0);
+        fixture_until(f, n->starting && n->starting->pid > 0);
+        assert_int_equal(server_send(n->starting, "{}", 2, NULL, 0), 0);
+        assert_int_equal(poll(&p, 1, 10000), 1);
+        assert_string_equal(wait_ready(f, n).error,
+                            "it exited with status 1 while preloading: no model");
+}
+
 static void test_written(void **state) {
         DaemonFixture *f = *state;
         NamedServer *n = configure(f, "spell", "[Server]\n" MISBEHAVE "[Pool]\nSpare=2\n");
@@ -553,11 +587,13 @@ int main(int argc, char **argv) {
                 cmocka_unit_test_setup_teardown(test_unsafe_hosts, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_retried_at_boot, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_dies, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_dies_of_a_job, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_stop, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_stop_interrupts_start, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_names_and_limits, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_request_and_file, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_output, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_last_words, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_written, setup, teardown),
         };
 

@@ -347,7 +347,8 @@ static void test_fork_of_a_worker(void **state) {
         parse_order(&m, "Fork");
         assert_int_equal(fd_of(&m, json_object_get(m.parameters, "channel")), FD_CHANNEL);
         check(json_object_get(m.parameters, "title"), "'forkd: twin job 17 check'");
-        check_absent(m.parameters, (const char *const[]){ "plan", "token", "tell", "cgroup", NULL });
+        check_absent(m.parameters,
+                     (const char *const[]){ "plan", "token", "tell", "cgroup", NULL });
         assert_int_equal(json_integer_value(json_object_get(m.parameters, "id")), 17);
         assert_int_equal(json_integer_value(json_object_get(m.parameters, "attempt")), 3);
         assert_null(strstr(m.order.text.text, "secret"));
@@ -383,9 +384,10 @@ static void test_adopt(void **state) {
         Made m;
 
         (void)state;
-        make_job(&m,
-                 "{'entry':'check','arguments':{'text':'x'},'stdout':{'path':'/o'},'umask':63,'nice':3,"
-                 "'environment':{'A':'1'},'limits':{'LimitNOFILE':5}}");
+        make_job(
+                &m,
+                "{'entry':'check','arguments':{'text':'x'},'stdout':{'path':'/o'},'umask':63,'nice':3,"
+                "'environment':{'A':'1'},'limits':{'LimitNOFILE':5}}");
         m.job.owner.uid = 54321; /* an entry runs as its forkserver all the same */
         m.attempt.key_id = 0;    /* it was a spare: what matters now is the job's name */
         m.attempt.key_number = 99;
@@ -438,10 +440,12 @@ static void test_one_shot(void **state) {
         Made m;
 
         (void)state;
-        make_job(&m, "{'startMethod':'spawn','entry':'check','directory':'/a','environment':{'A':'1'},"
-                     "'limits':{'LimitNOFILE':5}}");
+        make_job(&m,
+                 "{'startMethod':'spawn','entry':'check','directory':'/a','environment':{'A':'1'},"
+                 "'limits':{'LimitNOFILE':5}}");
         make_one_shot(&m, NULL);
-        check(json_object_get(m.plan, "environment"), "['A=1','FORKD_WORKER=3','FORKD_SERVER=twin']");
+        check(json_object_get(m.plan, "environment"),
+              "['A=1','FORKD_WORKER=3','FORKD_SERVER=twin']");
         check(json_object_get(m.plan, "directory"), "'/a'");
         check(json_object_get(m.plan, "limits"), "{'LimitNOFILE':[5,5]}");
         check_absent(m.plan, (const char *const[]){ "uid", "title", NULL });
@@ -475,14 +479,16 @@ static void test_one_shot_of_a_named_forkserver(void **state) {
         check(json_object_get(m.plan, "limits"), "{'LimitNOFILE':[5,5],'LimitCORE':[1,2]}");
         made_done(&m);
 
-        /* a job that says nothing has what the forkserver's user has, and what the forkserver says */
+        /* a job that says nothing has what the forkserver's user has, and what the forkserver says
+         */
         make_job(&m, "{'startMethod':'spawn','server':'spell','entry':'check'}");
         settings.environment = (char *[]){ (char *)"PATH=/opt", NULL };
         make_one_shot(&m, &settings);
         assert_true(environment_has(m.plan, "PATH=/opt"));
-        for (size_t i = 0, n = 0; i < json_array_size(json_object_get(m.plan, "environment")); i++) {
-                n += strncmp(json_string_value(json_array_get(
-                                     json_object_get(m.plan, "environment"), i)),
+        for (size_t i = 0, n = 0; i < json_array_size(json_object_get(m.plan, "environment"));
+             i++) {
+                n += strncmp(json_string_value(
+                                     json_array_get(json_object_get(m.plan, "environment"), i)),
                              "PATH=", 5) == 0;
                 assert_true(n <= 1);
         }

@@ -48,8 +48,8 @@ static unsigned count_ready(const Server *s) {
         const Attempt *a;
         unsigned n = 0;
 
-        DL_FOREACH2 (s->spares, a, spare_next)
-                n++;
+        DL_FOREACH2(s->spares, a, spare_next)
+        n++;
         return n;
 }
 
@@ -106,7 +106,7 @@ static void test_kept(void **state) {
         want_spares(f, 3);
         assert_int_equal(f->daemon->n_attempts, 0); /* nobody's job: nothing to wait for */
         assert_int_equal(s->n_attempts, 3);
-        DL_FOREACH2 (s->spares, a, spare_next) {
+        DL_FOREACH2(s->spares, a, spare_next) {
                 assert_int_equal(a->kind, ATTEMPT_SPARE);
                 assert_true(lives(a->pid));
                 if (a->cgroup) /* it is told of before it enters that itself */
@@ -176,8 +176,9 @@ static void test_setup_failure(void **state) {
         want_spares(f, 1);
         c = fixture_wait(f, fixture_submit(f, "{'entry':'echo','directory':'/no/such'}"));
         certificate_sentence(c, sentence, sizeof(sentence));
-        assert_string_equal(sentence,
-                            "could not start: while changing directory to '/no/such': No such file or directory");
+        assert_string_equal(
+                sentence,
+                "could not start: while changing directory to '/no/such': No such file or directory");
         assert_int_equal(c->result, RESULT_SETUP_FAILED);
         assert_string_equal(c->stage, "directory");
         assert_int_equal(c->error, ENOENT);
@@ -377,8 +378,8 @@ static void test_end_with_the_daemon(void **state) {
         setup(state);
         f = *(DaemonFixture *)*state;
         want_spares(&f, 4);
-        DL_FOREACH2 (twin(&f)->spares, a, spare_next)
-                pids[n++] = a->pid;
+        DL_FOREACH2(twin(&f)->spares, a, spare_next)
+        pids[n++] = a->pid;
         if (f.daemon->cgroups)
                 snprintf(path, sizeof(path), "%s", cgroup_base_path(f.daemon->cgroups));
         fixture_end(&f);

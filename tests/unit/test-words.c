@@ -38,6 +38,7 @@ static void test_words(void **state) {
         expect("a '' \"\"", "a", "", "", NULL);
         expect("a'b c'd", "ab cd", NULL);
         expect("'a\\n' \"a\\n\" \"\\\"\\\\\" a\\ b \\'", "a\\n", "a\\n", "\"\\", "a b", "'", NULL);
+        expect("'\\\\'", "\\\\", NULL);
         expect("$HOME *", "$HOME", "*", NULL); /* nothing is expanded */
 }
 

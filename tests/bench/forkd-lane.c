@@ -2,7 +2,7 @@
 /* The lanes of bench-server that are forkd's: what is asked of it, over one connection. Keeps
  * nothing; lives in the benchmark. */
 
-#include "server-lane.h"
+#include "forkd-lane.h"
 
 #include <time.h>
 
