@@ -9,6 +9,7 @@
 #include <systemd/sd-event.h>
 
 typedef struct HostLog HostLog;
+typedef struct NamedServer NamedServer;
 typedef struct ServerOutput ServerOutput;
 
 struct Server {

@@ -10,7 +10,6 @@
 
 #include <sys/types.h>
 
-typedef struct NamedServer NamedServer;
 typedef struct ServerSet ServerSet;
 
 typedef enum ServerKind {
@@ -43,7 +42,7 @@ void server_set_keeper_gone(ServerSet *set);
 
 enum {
         SERVER_E_WAIT = 1, /* none is up now; queue_wake() is called when one is */
-        SERVER_E_NONE,     /* no such thing: no modules are preloaded, no forkserver has this name */
+        SERVER_E_NONE, /* no such thing: no modules are preloaded, no forkserver has this name */
         SERVER_E_NO_ENTRY, /* it does not have this entry */
         SERVER_E_FAILED,   /* it was started again and again and never got ready, or is stopped */
 };
@@ -54,8 +53,8 @@ int server_set_pick(ServerSet *set, const JobSpec *spec, Server **ret);
 /* Why it could not be picked, after any of the other outcomes but SERVER_E_WAIT: "the forkserver
  * 'spell' has failed: …". */
 void server_set_pick_reason(ServerSet *set, const JobSpec *spec, char *ret, size_t size);
-/* Waits, at most a second, until the twin has said which entries it has: it has preloaded by now, and
- * nobody is to be told wrong about them. */
+/* Waits, at most a second, until the twin has said which entries it has: it has preloaded by now,
+ * and nobody is to be told wrong about them. */
 void server_set_wait_twin(ServerSet *set);
 /* Handles what its channels hold now: before an orphan's end is matched. */
 void server_set_poll(ServerSet *set);
@@ -86,7 +85,8 @@ unsigned server_generation(const Server *s);
 pid_t server_pid(const Server *s);
 /* As whom it and its workers run. */
 uid_t server_uid(const Server *s);
-/* It runs as we do. Else it is another user's code: what it says of processes is looked at twice. */
+/* It runs as we do. Else it is another user's code: what it says of processes is looked at twice.
+ */
 bool server_trusted(const Server *s);
 void server_add_attempt(Server *s, Attempt *a);
 /* Takes it from its server, or from the orphans. */
