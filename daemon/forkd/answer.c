@@ -146,15 +146,7 @@ static int send_text(const Attempt *a, const JsonText *t, const int *fds, size_t
         return r > 0 ? -EIO : r;
 }
 
-static int send_adopt(const Attempt *a, const Job *job, const Server *server) {
-        _cleanup_(order_donep) Order order = ORDER_NULL;
-        int r;
-
-        r = order_write_adopt(&order, job, a, server);
-        return r < 0 ? r : send_text(a, &order.text, order.fds, order.n_fds);
-}
-
-int answer_send(Attempt *a, const Job *job, const Server *server) {
+static int send_both(const Attempt *a, const Order *adopt, const Job *job) {
         _cleanup_(json_text_done) JsonText call = JSON_TEXT_NULL;
         int r;
 
@@ -163,10 +155,20 @@ int answer_send(Attempt *a, const Job *job, const Server *server) {
         r = order_write_call(&call, job);
         if (r < 0)
                 return r;
-        if (server) {
-                r = send_adopt(a, job, server);
-                if (r != 0)
-                        return r;
-        }
-        return send_text(a, &call, &job->arguments_fd, job->arguments_fd >= 0);
+        r = send_text(a, &adopt->text, adopt->fds, adopt->n_fds);
+        return r != 0 ? r : send_text(a, &call, &job->arguments_fd, job->arguments_fd >= 0);
+}
+
+int answer_send(Attempt *a, const Job *job, const Server *server) {
+        _cleanup_(order_donep) Order adopt = ORDER_NULL;
+        int r = order_write_adopt(&adopt, job, a, server);
+
+        return r < 0 ? r : send_both(a, &adopt, job);
+}
+
+int answer_send_one_shot(Attempt *a, const Job *job, const ServerSettings *settings) {
+        _cleanup_(order_donep) Order adopt = ORDER_NULL;
+        int r = order_write_adopt_one_shot(&adopt, job, a, settings);
+
+        return r < 0 ? r : send_both(a, &adopt, job);
 }

@@ -90,7 +90,7 @@ static void stop_or_kill(Daemon *d, uint64_t kill_usec) {
                 d->stop_now = true;
                 stop_jobs(d, STOPPING);
         }
-        (void)sd_event_source_set_time_relative(d->drain_timer, kill_usec);
+        (void)sd_event_source_set_time(d->drain_timer, now_usec(CLOCK_MONOTONIC) + kill_usec);
         (void)sd_event_source_set_enabled(d->drain_timer, SD_EVENT_ONESHOT);
         daemon_check_drained(d);
 }

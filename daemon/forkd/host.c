@@ -117,19 +117,23 @@ static bool is_ours(const char *variable) {
         return false;
 }
 
-static int write_environment(JsonText *t, Server *s, const ServerSettings *settings) {
+/* The same for both kinds: what a preload sees is up to the forkserver, whosever job it is for.
+ * Anybody else's LD_PRELOAD or OPENSSL_CONF would run code as the forkserver's user. */
+int host_write_environment(JsonText *t, Daemon *daemon, const ServerSettings *settings,
+                           const char *label, bool one_shot) {
+        char *const *theirs = settings ? settings->environment : NULL, *const * base;
         _cleanup_(freep) char *server = NULL, *arguments = NULL;
-        char *const *base;
         int r;
 
-        r = environment_default(&s->daemon->environment, settings->user.uid, &base);
+        r = environment_default(&daemon->environment, settings ? settings->user.uid : geteuid(),
+                                &base);
         if (r < 0)
                 return r;
-        if (asprintf(&server, "FORKD_SERVER=%s", s->label) < 0) {
+        if (asprintf(&server, "FORKD_SERVER=%s", label) < 0) {
                 server = NULL;
                 return -ENOMEM;
         }
-        if (settings->arguments &&
+        if (settings && settings->arguments &&
             asprintf(&arguments, "FORKD_ARGUMENTS=%s", settings->arguments) < 0) {
                 arguments = NULL;
                 return -ENOMEM;
@@ -137,18 +141,18 @@ static int write_environment(JsonText *t, Server *s, const ServerSettings *setti
 
         json_text_open(t, "environment", '[');
         for (; *base; base++)
-                if (!is_set(settings->environment, *base))
+                if (!is_set(theirs, *base))
                         json_text_string(t, NULL, *base);
-        for (char *const *v = settings->environment; v && *v; v++)
+        for (char *const *v = theirs; v && *v; v++)
                 if (!is_ours(*v))
                         json_text_string(t, NULL, *v);
-        json_text_string(t, NULL, "FORKD_CHANNEL=3");
+        json_text_string(t, NULL, one_shot ? "FORKD_WORKER=3" : "FORKD_CHANNEL=3");
         json_text_string(t, NULL, server);
         if (arguments)
                 json_text_string(t, NULL, arguments);
-        if (settings->huge_pages) {
+        if (settings && settings->huge_pages && !one_shot) {
                 json_text_string(t, NULL, "FORKD_HUGE_PAGES=1");
-                if (!is_set(settings->environment, HUGE_TUNABLE))
+                if (!is_set(theirs, HUGE_TUNABLE))
                         json_text_string(t, NULL, HUGE_TUNABLE);
         }
         json_text_close(t, ']');
@@ -167,7 +171,7 @@ static int write_plan(Order *plan, Server *s, const ServerSettings *settings, in
         json_text_open(t, NULL, '{');
         json_text_strings(t, "command", command);
         json_text_int(t, "channel", order_add_fd(plan, channel));
-        r = write_environment(t, s, settings);
+        r = host_write_environment(t, s->daemon, settings, s->label, false);
         if (r < 0)
                 return r;
         json_text_string(t, "directory", "/");

@@ -6,6 +6,7 @@
  * and neither its exec nor its user's file system can hold forkd up. Its Attempt has no job. */
 
 #include "host-log.h"
+#include "json-text.h"
 #include "server-settings.h"
 #include "server.h"
 
@@ -28,6 +29,9 @@ void host_kill(Server *s);
 /* The command of a one-shot host for entries of these settings, or of Module= (NULL):
  * NULL-terminated, owned by the caller. */
 int host_one_shot_command(Daemon *daemon, const ServerSettings *settings, char ***ret);
+/* "environment" of the plan that it, or a one-shot host, is started by. */
+int host_write_environment(JsonText *t, Daemon *daemon, const ServerSettings *settings,
+                           const char *label, bool one_shot);
 
 /* What becomes of its Attempt; attempt.c calls these. pidfd stays the attempt's. */
 void host_started(Server *s, pid_t pid, int pidfd);

@@ -284,8 +284,10 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
 /* Waits for the next attempt: parked for the delay. False when that cannot be arranged. */
 static bool retry_later(Job *job) {
         job->timer = sd_event_source_disable_unref(job->timer);
-        if (sd_event_add_time_relative(job->daemon->event, &job->timer, CLOCK_BOOTTIME,
-                                       job->spec->retries_delay_usec, 0, on_retry, job) < 0)
+        /* from now, not from when this turn of the loop began */
+        if (sd_event_add_time(job->daemon->event, &job->timer, CLOCK_BOOTTIME,
+                              now_usec(CLOCK_BOOTTIME) + job->spec->retries_delay_usec, 0, on_retry,
+                              job) < 0)
                 return false;
         memset(&job->stop, 0, sizeof(job->stop));
         job->queue_deadline = USEC_INFINITY;

@@ -6,6 +6,7 @@
 
 #include "daemon.h"
 #include "environment.h"
+#include "host.h"
 #include "text.h"
 
 #include <inttypes.h>
@@ -16,6 +17,20 @@ int order_add_fd(Order *order, int fd) {
         return (int)order->n_fds++;
 }
 
+/* Absolute: a one-shot host opens its streams while it is in another directory. */
+static void write_path(JsonText *t, const char *name, const JobSpec *spec, const char *path) {
+        _cleanup_(freep) char *text = NULL;
+
+        if (*path == '/')
+                json_text_string(t, name, path);
+        else if (asprintf(&text, "%s/%s", spec->directory ?: "", path) >= 0)
+                json_text_string(t, name, text);
+        else {
+                text = NULL;
+                t->error = -ENOMEM;
+        }
+}
+
 static void write_stdio(Order *order, const Job *job, int stream) {
         const JobStdio *stdio = &job->spec->stdio[stream];
         JsonText *t = &order->text;
@@ -23,7 +38,7 @@ static void write_stdio(Order *order, const Job *job, int stream) {
         switch (stdio->kind) {
         case STDIO_PATH:
                 json_text_open(t, NULL, '{');
-                json_text_string(t, "path", stdio->path);
+                write_path(t, "path", job->spec, stdio->path);
                 json_text_bool(t, "append", stdio->append);
                 json_text_close(t, '}');
                 return;
@@ -102,55 +117,6 @@ static int write_environment(JsonText *t, const Job *job, uid_t uid) {
         return 0;
 }
 
-/* "NAME=value" of a name that is in the list, too. */
-static bool is_set(char *const *list, const char *variable) {
-        size_t n = (size_t)(strchrnul(variable, '=') - variable) + 1;
-
-        for (; list && *list; list++)
-                if (strncmp(*list, variable, n) == 0)
-                        return true;
-        return false;
-}
-
-static void write_variable(JsonText *t, const char *name, const char *value) {
-        _cleanup_(freep) char *text = NULL;
-
-        if (asprintf(&text, "%s=%s", name, value) < 0) {
-                text = NULL;
-                t->error = -ENOMEM;
-        } else
-                json_text_string(t, NULL, text);
-}
-
-/* It preloads with what is said here: the forkserver's variables, and the job's when its owner may
- * decide what code runs as the forkserver's user. Anybody else's LD_PRELOAD or OPENSSL_CONF would.
- */
-static int write_one_shot_environment(JsonText *t, const Job *job, const ServerSettings *settings) {
-        uid_t uid = settings ? settings->user.uid : geteuid();
-        bool own = job->owner.uid == uid || job->owner.uid == 0;
-        char *const *theirs = own ? job->spec->environment : NULL, *const *base = theirs;
-        int r;
-
-        if (!base) {
-                r = environment_default(&job->daemon->environment, uid, &base);
-                if (r < 0)
-                        return r;
-        }
-        json_text_open(t, "environment", '[');
-        for (char *const *v = base; *v; v++)
-                if (theirs || !settings || !is_set(settings->environment, *v))
-                        json_text_string(t, NULL, *v);
-        for (char *const *v = settings ? settings->environment : NULL; v && *v; v++)
-                if (!is_set(theirs, *v))
-                        json_text_string(t, NULL, *v);
-        json_text_string(t, NULL, "FORKD_WORKER=3");
-        write_variable(t, "FORKD_SERVER", settings ? settings->name : "twin");
-        if (settings && settings->arguments)
-                write_variable(t, "FORKD_ARGUMENTS", settings->arguments);
-        json_text_close(t, ']');
-        return 0;
-}
-
 void order_write_limits(JsonText *t, const JobLimit *limits, size_t n_limits) {
         if (n_limits == 0)
                 return;
@@ -191,13 +157,16 @@ static void write_one_shot_limits(JsonText *t, const JobSpec *spec,
         order_write_limits(t, all, n);
 }
 
-/* All but who the worker is, its environment and its limits. */
+static void write_directory(JsonText *t, const JobSpec *spec) {
+        json_text_string(t, "directory", spec->directory ?: "/");
+        json_text_int(t, "umask", spec->umask >= 0 ? spec->umask : 022);
+}
+
+/* All but who and where the worker is, its environment and its limits. */
 static void write_plan(Order *order, const Job *job) {
         const JobSpec *spec = job->spec;
         JsonText *t = &order->text;
 
-        json_text_string(t, "directory", spec->directory ?: "/");
-        json_text_int(t, "umask", spec->umask >= 0 ? spec->umask : 022);
         json_text_open(t, "stdio", '[');
         for (int i = 0; i < 3; i++)
                 write_stdio(order, job, i);
@@ -256,6 +225,7 @@ int order_write(Order *order, const Job *job, const Attempt *attempt) {
         r = write_environment(t, job, uid);
         if (r < 0)
                 return r;
+        write_directory(t, job->spec);
         write_plan(order, job);
         order_write_limits(t, job->spec->limits, job->spec->n_limits);
         json_text_close(t, '}');
@@ -272,14 +242,14 @@ int order_write_host(Order *order, const Attempt *attempt, const Order *plan) {
         return end_packet(order);
 }
 
-static void write_title(JsonText *t, const Server *server, const Job *job) {
+static void write_title(JsonText *t, const char *label, const Job *job) {
         char title[256];
 
         if (job)
-                text_format(title, sizeof(title), "forkd: %s job %" PRIu64 " %s",
-                            server_label(server), job->id, job->spec->entry);
+                text_format(title, sizeof(title), "forkd: %s job %" PRIu64 " %s", label, job->id,
+                            job->spec->entry);
         else
-                text_format(title, sizeof(title), "forkd: %s spare", server_label(server));
+                text_format(title, sizeof(title), "forkd: %s spare", label);
         json_text_string(t, "title", title);
 }
 
@@ -289,7 +259,7 @@ int order_write_fork(Order *order, const Attempt *attempt, const Server *server,
 
         begin_fork(order, attempt);
         json_text_int(t, "channel", order_add_fd(order, channel));
-        write_title(t, server, job);
+        write_title(t, server_label(server), job);
         if (attempt->kind == ATTEMPT_SPARE || attempt->untrusted)
                 json_text_bool(t, "tell", true);
         return end_packet(order);
@@ -301,13 +271,34 @@ int order_write_adopt(Order *order, const Job *job, const Attempt *attempt, cons
 
         begin_packet(order, "Adopt", job->id, attempt->number);
         write_token(order, attempt);
-        write_title(t, server, job);
+        write_title(t, server_label(server), job);
         json_text_open(t, "plan", '{');
         r = write_environment(t, job, server_uid(server));
         if (r < 0)
                 return r;
+        write_directory(t, job->spec);
         write_plan(order, job);
         order_write_limits(t, job->spec->limits, job->spec->n_limits);
+        json_text_close(t, '}');
+        return end_packet(order);
+}
+
+static const char *one_shot_label(const ServerSettings *settings) {
+        return settings ? settings->name : "twin";
+}
+
+int order_write_adopt_one_shot(Order *order, const Job *job, const Attempt *attempt,
+                               const ServerSettings *settings) {
+        JsonText *t = &order->text;
+        int r;
+
+        begin_packet(order, "Adopt", job->id, attempt->number);
+        write_title(t, one_shot_label(settings), job);
+        json_text_open(t, "plan", '{');
+        r = write_environment(t, job, settings ? settings->user.uid : geteuid());
+        if (r < 0)
+                return r;
+        write_directory(t, job->spec);
         json_text_close(t, '}');
         return end_packet(order);
 }
@@ -324,9 +315,11 @@ int order_write_one_shot(Order *order, const Job *job, const Attempt *attempt,
         json_text_int(t, "channel", order_add_fd(order, channel));
         if (settings)
                 order_write_owner(t, &settings->user);
-        r = write_one_shot_environment(t, job, settings);
+        r = host_write_environment(t, job->daemon, settings, one_shot_label(settings), true);
         if (r < 0)
                 return r;
+        json_text_string(t, "directory", "/");
+        json_text_int(t, "umask", 022);
         write_plan(order, job);
         write_one_shot_limits(t, job->spec, settings);
         json_text_close(t, '}');

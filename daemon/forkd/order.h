@@ -34,6 +34,9 @@ int order_write_fork(Order *order, const Attempt *attempt, const Server *server,
                      int channel);
 /* Adopt: makes it the job's. */
 int order_write_adopt(Order *order, const Job *job, const Attempt *attempt, const Server *server);
+/* Adopt for a one-shot host: what of the job its preload is not to see. */
+int order_write_adopt_one_shot(Order *order, const Job *job, const Attempt *attempt,
+                               const ServerSettings *settings);
 /* Fork of a one-shot host, for the spawner: command preloads what these settings say, or Module=
  * (NULL), and serves the channel. */
 int order_write_one_shot(Order *order, const Job *job, const Attempt *attempt,

@@ -119,7 +119,7 @@ static int order_one_shot(Attempt *a, Job *job, Server *spawner) {
                 return r;
         r = answer_open(a, &worker_end);
         if (r >= 0)
-                r = answer_send(a, job, NULL);
+                r = answer_send_one_shot(a, job, settings);
         if (r >= 0)
                 r = order_write_one_shot(&order, job, a, settings, command, worker_end);
         if (r >= 0)

@@ -321,6 +321,14 @@ int child_be_born(ChildBirth *birth, ChildReport *report) {
         return 0;
 }
 
+int child_prepare_one_shot(const Plan *plan, ChildReport *report) {
+        if (plan->directory && syscall(SYS_chdir, plan->directory) < 0)
+                return fail(report, CHILD_STAGE_DIRECTORY, plan->directory);
+        if (plan->umask >= 0)
+                syscall(SYS_umask, plan->umask);
+        return 0;
+}
+
 int child_prepare(const Plan *plan, ChildReport *report) {
         int fds[3] = { -1, -1, -1 }, token, r;
 
@@ -328,10 +336,8 @@ int child_prepare(const Plan *plan, ChildReport *report) {
                 return -1;
         if (child_change_user(plan) < 0)
                 return fail(report, CHILD_STAGE_USER, NULL);
-        if (plan->directory && syscall(SYS_chdir, plan->directory) < 0)
-                return fail(report, CHILD_STAGE_DIRECTORY, plan->directory);
-        if (plan->umask >= 0)
-                syscall(SYS_umask, plan->umask);
+        if (child_prepare_one_shot(plan, report) < 0)
+                return -1;
         if (child_open_streams(plan, fds, report) < 0)
                 return -1;
         r = plan->argv ? child_place_command(plan, fds, &token)

@@ -65,6 +65,8 @@ int child_be_born(ChildBirth *birth, ChildReport *report);
 /* The job's part, up to the token. Of an entry's plan neither descriptors nor the token are closed.
  * 0, or -1 with the report filled. */
 int child_prepare(const Plan *plan, ChildReport *report);
+/* What of it a one-shot host does only after its preload: directory, umask. */
+int child_prepare_one_shot(const Plan *plan, ChildReport *report);
 /* Dispositions to default, no signal blocked. 0, or -1 with errno. */
 int child_reset_signals(void);
 

@@ -359,12 +359,14 @@ int plan_new(Plan **ret, const Packet *packet, PlanKind kind, const char **ret_r
                 return plan_invalid(ret_reason, "plan is no object");
 
         if ((r = plan_read_program(plan, object, packet, kind, ret_reason)) != 0 ||
-            (r = plan_read_stdio(plan, object, packet, ret_reason)) != 0 ||
-            (r = plan_read_user(plan, object, ret_reason)) != 0 ||
-            (r = plan_read_limits(plan, object, ret_reason)) != 0 ||
-            (r = plan_read_affinity(plan, json_object_get(object, "affinity"), ret_reason)) != 0 ||
-            (r = plan_read_scalars(plan, object, ret_reason)) != 0 ||
-            (r = plan_read_descriptors(plan, packet, kind, ret_reason)) != 0)
+            (r = plan_read_scalars(plan, object, ret_reason)) != 0)
+                return r;
+        if (kind != PLAN_ONE_SHOT &&
+            ((r = plan_read_stdio(plan, object, packet, ret_reason)) != 0 ||
+             (r = plan_read_user(plan, object, ret_reason)) != 0 ||
+             (r = plan_read_limits(plan, object, ret_reason)) != 0 ||
+             (r = plan_read_affinity(plan, json_object_get(object, "affinity"), ret_reason)) != 0 ||
+             (r = plan_read_descriptors(plan, packet, kind, ret_reason)) != 0))
                 return r;
 
         *ret = steal(plan);

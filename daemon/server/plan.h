@@ -35,8 +35,10 @@ typedef struct PlanLimit {
 
 /* Which packet the plan has come with, and so who carries it out. */
 typedef enum PlanKind {
-        PLAN_COMMAND, /* Fork: a newborn child of the spawner, which then execs */
-        PLAN_ENTRY,   /* Adopt: a worker of an entry that was born before */
+        PLAN_COMMAND,  /* Fork: a newborn child of the spawner, which then execs */
+        PLAN_ENTRY,    /* Adopt: a worker of an entry that was born before */
+        PLAN_ONE_SHOT, /* Adopt: a one-shot host, which only lacks what is not to be seen while it
+                          preloads: environment, directory, umask */
 } PlanKind;
 
 typedef struct Plan {

@@ -37,7 +37,8 @@ typedef struct Server {
         bool reset_oom_score;
         struct rlimit descriptors; /* RLIMIT_NOFILE as we were started with: that of workers */
         bool retired;
-        bool is_worker; /* we are a worker by now */
+        bool is_worker;     /* we are a worker by now */
+        char *worker_title; /* its first: the kernel reads it there from now on */
 } Server;
 
 enum {
@@ -215,8 +216,8 @@ static int server_become_worker(Server *s, const ChildBirth *birth, const ChildR
         packet->n_fds = 0;
         if (report->stage != CHILD_STAGE_NONE)
                 worker_fail(birth->channel, report);
-        if (title && (title = strdup(title)))
-                title_set(s->title, title); /* the kernel reads it there from now on */
+        if (title && (s->worker_title = strdup(title)))
+                title_set(s->title, s->worker_title);
         return SERVER_E_WORKER;
 }
 
@@ -462,15 +463,16 @@ static void server_done(Server *s) {
 }
 
 /* Titles are a convenience. */
-static void server_take_title(Server *s) {
-        if (!server_has_entries(s) || title_area_new(&s->title) < 0) {
-                s->title = NULL;
-                return;
-        }
-        if (s->options->keep_arguments || s->options->program)
-                title_area_keep_arguments(s->title);
-        if (s->options->title)
-                title_set(s->title, s->options->title);
+static TitleArea *take_title(const ServeOptions *options) {
+        TitleArea *title;
+
+        if (title_area_new(&title) < 0)
+                return NULL;
+        if (options->keep_arguments || options->program)
+                title_area_keep_arguments(title);
+        if (options->title)
+                title_set(title, options->title);
+        return title;
 }
 
 static int server_init(Server *s, const ServeOptions *options) {
@@ -495,7 +497,8 @@ static int server_init(Server *s, const ServeOptions *options) {
         r = launcher_new(&s->launcher);
         if (r < 0)
                 return r;
-        server_take_title(s);
+        if (server_has_entries(s))
+                s->title = take_title(options);
         s->epoll = epoll_create1(EPOLL_CLOEXEC);
         return s->epoll < 0 ? -errno : 0;
 }
@@ -537,14 +540,11 @@ int serve(const ServeOptions *options, WorkerProgram *ret_program) {
 /* ---- one-shot hosts */
 
 int serve_worker(const ServeOptions *options, WorkerProgram *ret_program) {
-        static const char *const ours[] = { "FORKD_CHANNEL", "FORKD_WORKER", "FORKD_SERVER",
-                                            "FORKD_ARGUMENTS" };
         WorkerOptions worker = { .modules = options->modules, .program = options->program };
 
-        for (size_t i = 0; i < ELEMENTSOF(ours); i++)
-                unsetenv(ours[i]);
         if (fcntl(options->channel, F_SETFD, FD_CLOEXEC) < 0 || child_reset_signals() < 0)
                 return EXIT_FAILURE;
+        worker.title = take_title(options);
         (void)worker_run_one_shot(&worker, options->channel, ret_program);
         return SERVE_E_PROGRAM;
 }

@@ -3,7 +3,7 @@
 /* The life of a worker of an entry: it waits for a job, does the job's part of the plan, then
  * worker_start(), one call, its answer, worker_stop(), _exit(). Lives in a fresh fork of a
  * forkserver, all of whose memory it has; handlers of atexit() are the forkserver's and never run
- * here. Or in a one-shot host, which is its own forkserver and has its job already. */
+ * here. Or in a one-shot host, which is its own forkserver. */
 
 #include "worker.h"
 
@@ -22,6 +22,7 @@
 typedef struct Worker {
         const WorkerOptions *options;
         WorkerChannel channel;
+        bool one_shot;
         bool cancelled;            /* before the call came */
         const ForkdModule *failed; /* its worker_start() did */
         int start_error;
@@ -260,13 +261,15 @@ static void worker_adopt(Worker *w, Packet *packet) {
         Plan *plan = NULL;
         int r;
 
-        r = room.text ? plan_new(&plan, packet, PLAN_ENTRY, &reason) : -ENOMEM;
+        r = room.text ? plan_new(&plan, packet, w->one_shot ? PLAN_ONE_SHOT : PLAN_ENTRY, &reason)
+                      : -ENOMEM;
         if (r != 0)
                 worker_fail_plan(w, r < 0 ? -r : EINVAL, reason);
         plan->reset_oom_score = w->options->reset_oom_score;
         plan_default_descriptors(plan, &w->options->descriptors);
 
-        if (child_prepare(plan, &failure) < 0) {
+        r = w->one_shot ? child_prepare_one_shot(plan, &failure) : child_prepare(plan, &failure);
+        if (r < 0) {
                 send_failed(w->channel.fd, &failure, &room);
                 _exit(CHILD_EXIT_STATUS);
         }
@@ -286,7 +289,7 @@ static void worker_await_adoption(Worker *w) {
 
                 r = worker_channel_receive(&w->channel, &packet);
                 if (r != 0)
-                        _exit(r == PACKET_E_CLOSED ? EXIT_SUCCESS : EXIT_FAILURE);
+                        _exit(r == PACKET_E_CLOSED && !w->one_shot ? EXIT_SUCCESS : EXIT_FAILURE);
                 if (streq(packet.method, "Adopt")) {
                         worker_adopt(w, &packet);
                         return;
@@ -340,11 +343,12 @@ int worker_run(const WorkerOptions *options, WorkerProgram *ret_program) {
 }
 
 int worker_run_one_shot(const WorkerOptions *options, int channel, WorkerProgram *ret_program) {
-        Worker w = { .options = options };
+        Worker w = { .options = options, .one_shot = true };
         int r;
 
         r = worker_channel_init(&w.channel, channel);
         if (r < 0)
                 worker_end(r);
+        worker_await_adoption(&w);
         return worker_work(&w, ret_program);
 }

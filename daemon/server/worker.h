@@ -27,7 +27,8 @@ enum {
 /* A newborn, whose channel is at CHILD_CHANNEL_FD: waits for Adopt and for Call. With a program it
  * returns WORKER_E_PROGRAM, with modules never. */
 int worker_run(const WorkerOptions *options, WorkerProgram *ret_program);
-/* The same without Adopt: all of the plan has been done. */
+/* The same in a one-shot host: most of the plan was done before its preload, and the token is
+ * taken. */
 int worker_run_one_shot(const WorkerOptions *options, int channel, WorkerProgram *ret_program);
 /* Tells the caller what has failed, if somebody still listens. */
 void worker_send_failed(int channel, const ChildReport *failure);

@@ -18,7 +18,7 @@ import pytest
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(__file__))
 
-pytest.register_assert_rewrite('harness')
+pytest.register_assert_rewrite('harness', 'fifos')
 import harness  # noqa: E402
 import processes  # noqa: E402
 
@@ -41,6 +41,8 @@ def pytest_addoption(parser):
 def become(name):
     """Root becomes the user, for good; what is made from now on is the user's."""
     user = pwd.getpwnam(name)
+    if os.getuid() == user.pw_uid:
+        return  # a worker of pytest-xdist, whose controller has done it
     os.setgroups([g.gr_gid for g in grp.getgrall() if name in g.gr_mem] + [user.pw_gid])
     os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
     os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
@@ -84,6 +86,16 @@ def pytest_collection_modifyitems(config, items):
         config.hook.pytest_deselected(items=out)
         items[:] = [i for i in items if applies(i)]
         config.forkd_left_out = [len(out), *sorted({m.name for i in out for m in i.iter_markers()} & SCOPES)]
+        if hasattr(config, 'workeroutput'):
+            config.workeroutput['forkd_left_out'] = config.forkd_left_out
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """pytest-xdist: every worker has collected, and so left out, the same."""
+    left_out = getattr(node, 'workeroutput', {}).get('forkd_left_out')
+    if left_out:
+        node.config.forkd_left_out = left_out
 
 
 def pytest_terminal_summary(terminalreporter, config):
