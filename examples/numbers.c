@@ -229,9 +229,9 @@ static int pi(ForkdCall *call, json_t *arguments, json_t **ret_value) {
 }
 
 static const ForkdEntry entries[] = {
-        { "factorial", factorial, "the factorial of n, exactly, as text", "n=0…10000" },
-        { "primes", primes, "how many primes there are, and the largest", "below=0…100000000" },
-        { "pi", pi, "pi to so many digits behind the point", "digits=1…10000" },
+        { "factorial", factorial, "the factorial of n, exactly, as text", "n:=0…10000" },
+        { "primes", primes, "how many primes there are, and the largest", "below:=0…100000000" },
+        { "pi", pi, "pi to so many digits behind the point", "digits:=1…10000" },
         { 0 },
 };
 

@@ -142,6 +142,11 @@ int call_take_fd(Call *call, size_t i) {
         return steal_fd(&call->message.fds[i]);
 }
 
+void call_close_fds(Call *call) {
+        for (size_t i = 0; i < call->message.n_fds; i++)
+                close_fdp(&call->message.fds[i]);
+}
+
 void call_set_gone(Call *call, CallGone gone, void *userdata) {
         call->gone = gone;
         call->gone_userdata = userdata;

@@ -119,6 +119,8 @@ size_t call_n_captured(const Call *call);
  * unless call_take_fd() is used; taken twice is -EBADF. */
 int call_fd(const Call *call, size_t i);
 int call_take_fd(Call *call, size_t i);
+/* Closes those that it still keeps. */
+void call_close_fds(Call *call);
 size_t call_n_fds(const Call *call);
 
 /* Tells when the connection goes away while the call is unanswered. */

@@ -4,6 +4,7 @@
 
 #include "display.h"
 #include "format.h"
+#include "table.h"
 #include "verb.h"
 
 #include <stdarg.h>
@@ -63,14 +64,24 @@ void ctl_note(const Ctl *ctl, const char *format, ...) {
         va_end(ap);
 }
 
-static int connect_error(int r, const char *address) {
+/* What would start the daemon that was looked for. */
+static const char *start_advice(const Options *o, bool found) {
+        if (!found)
+                return "start it with `forkd-keeper`, or name its socket with --address";
+        if (options_has(o, OPTION_USER))
+                return "start it with `systemctl --user start forkd.socket` or `forkd-keeper`";
+        if (options_has(o, OPTION_SYSTEM) || geteuid() == 0)
+                return "start it with `systemctl start forkd.socket` or `forkd-keeper`";
+        return "start the system's with `systemctl start forkd.socket`, or your own with "
+               "`systemctl --user start forkd.socket` or `forkd-keeper`";
+}
+
+static int connect_error(const Options *o, int r, const char *address, bool found) {
         switch (r) {
         case -ENOENT:
         case -ECONNREFUSED:
-                return ctl_error(
-                        "cannot connect to %s: %s; is forkd running? start it with `forkd`, or "
-                        "name its socket with --address",
-                        address, strerror(-r));
+                return ctl_error("cannot connect to %s: %s; is forkd running? %s", address,
+                                 strerror(-r), start_advice(o, found));
         case -EACCES:
         case -EPERM:
                 return ctl_error(
@@ -88,6 +99,7 @@ static int connect_error(int r, const char *address) {
 int ctl_connect(const Ctl *ctl, Forkd **ret) {
         const Options *o = &ctl->options;
         const char *address = options_get(o, OPTION_ADDRESS);
+        const bool mode = options_has(o, OPTION_SYSTEM) || options_has(o, OPTION_USER);
         _cleanup_(freep) char *found = NULL;
         int r;
 
@@ -112,13 +124,21 @@ int ctl_connect(const Ctl *ctl, Forkd **ret) {
         }
 
         r = forkd_connect(ret, address);
-        return r < 0 ? connect_error(r, strncmp(address, "unix:", 5) == 0 ? address + 5 : address)
-                     : 0;
+        if (r < 0)
+                return connect_error(o, r,
+                                     strncmp(address, "unix:", 5) == 0 ? address + 5 : address,
+                                     found && (mode || !getenv("FORKD_ADDRESS")));
+        return 0;
 }
 
 void ctl_print_json(const Ctl *ctl, const json_t *json) {
-        (void)json_dumpf(json, stdout,
-                         (ctl->terminal ? JSON_INDENT(2) : JSON_COMPACT) | JSON_ENCODE_ANY);
+        size_t columns = ctl->terminal ? table_terminal_width(STDOUT_FILENO) : SIZE_MAX, flags;
+
+        /* bytes where columns are meant: never too wide */
+        flags = json_dumpb(json, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY) <= columns
+                        ? JSON_COMPACT
+                        : JSON_INDENT(2);
+        (void)json_dumpf(json, stdout, flags | JSON_ENCODE_ANY);
         fputc('\n', stdout);
 }
 

@@ -92,7 +92,10 @@ static int no_entry(const Ctl *ctl) {
         if (!word && o->dashes)
                 return ctl_usage(ctl, "name the entry to run, before --");
         if (!word)
-                return ctl_usage(ctl, "name the entry to run, behind the options");
+                return ctl_usage(ctl, "name the entry to run, behind the options%s",
+                                 options_has(o, OPTION_SERVER)
+                                         ? "; the entry main of a program may be left out before --"
+                                         : "");
         if (strchr(word, '=') || strchr(word, '{'))
                 return ctl_usage(ctl, "name the entry to run, before its arguments: ENTRY %s",
                                  word);

@@ -196,7 +196,10 @@ static void print_next_start(const json_t *server) {
 
 static void print_server(const json_t *server) {
         print_head(server);
-        field_print_text("reason", server, "reason");
+        /* what serves, or is about to, may still have one: that of a start or reload before */
+        field_print_text(streq(field_text(server, "state") ?: "", "failed") ? "reason"
+                                                                            : "last failure",
+                         server, "reason");
         print_next_start(server);
         field_print_text("method", server, "startMethod");
         field_print_text("origin", server, "origin");

@@ -2,6 +2,7 @@
 
 /* `forkctl servers start`: a forkserver as the command line describes it. Lives in forkctl. */
 
+#include "fields.h"
 #include "format.h"
 #include "job-form.h"
 #include "verb-servers.h"
@@ -73,13 +74,34 @@ static int set_start_arguments(const Ctl *ctl, json_t *start) {
         return form_set(start, "arguments", arguments);
 }
 
-/* Its last line is part of the reason when that says nothing else. */
+/* Words are passed on as they are, and the program does not run here. */
+static void mention_directory(const Ctl *ctl) {
+        const Options *o = &ctl->options;
+        _cleanup_(freep) char *absolute = NULL;
+
+        for (size_t i = o->n_before + 1; i < o->n_arguments; i++) {
+                const char *word = o->arguments[i];
+
+                if (word[0] == '/' || access(word, F_OK) < 0)
+                        continue;
+                absolute = form_path_absolute(word);
+                if (absolute)
+                        ctl_note(ctl,
+                                 "it does not run in this directory: for the file '%s' write %s",
+                                 word, absolute);
+                return;
+        }
+}
+
+/* Its last line is part of the reason when that says nothing else.
+ * What was stopped is soon gone. */
 static void mention_output(const Ctl *ctl, const char *name) {
         json_t *reply;
 
         if (forkd_servers_show(ctl->forkd, name, &reply) != 0)
                 return;
-        if (json_array_size(json_object_get(reply, "output")) > 1)
+        if (json_array_size(json_object_get(reply, "output")) > 1 &&
+            streq(field_text(json_object_get(reply, "server"), "state") ?: "", "failed"))
                 ctl_note(ctl, "what it has written: `forkctl servers show %s`", name);
         json_decref(reply);
 }
@@ -111,8 +133,12 @@ int servers_start(Ctl *ctl, const char *name) {
                 r = forkd_servers_start(ctl->forkd, start, &server);
                 if (r != 0)
                         status = ctl_fault(ctl->forkd, r);
-                if (r == FORKD_E_SERVER_FAILED)
+                if (r == FORKD_E_SERVER_FAILED) {
+                        mention_directory(ctl);
                         mention_output(ctl, name);
+                }
+                if (r == FORKD_E_NO_SUCH_SERVER)
+                        ctl_note(ctl, "a new one needs --module=MODULE, or a command behind --");
                 r = status;
         }
         json_decref(start);

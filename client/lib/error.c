@@ -82,6 +82,14 @@ static char *sentence_make(const char *name, const json_t *parameters) {
                 return s;
         case FORKD_E_PERMISSION_DENIED:
                 return strdup("permission denied");
+        case FORKD_E_INTERFACE_NOT_FOUND:
+                what = json_string_value(json_object_get(parameters, "interface"));
+                if (asprintf(
+                            &s,
+                            "the daemon does not know the interface %s; it may be older than this client",
+                            what ?: "?") < 0)
+                        return NULL;
+                return s;
         case FORKD_E_METHOD_NOT_FOUND:
         case FORKD_E_METHOD_NOT_IMPLEMENTED:
                 what = json_string_value(json_object_get(parameters, "method"));

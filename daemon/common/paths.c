@@ -90,6 +90,16 @@ static int paths_set_directory(const Paths *p, char **ret, const char *option, c
         return *ret ? 0 : -ENOMEM;
 }
 
+/* A unit with ConfigurationDirectory=forkd names a folder that is one of ours anyway, and means no
+ * other: the rest stay in force. */
+static bool config_is_usual(const Paths *p, const char *dir) {
+        _cleanup_(freep) char *own = NULL;
+
+        if (p->system)
+                return streq(dir, FORKD_SYSCONF_DIR);
+        return path_user("XDG_CONFIG_HOME", ".config", &own) == 0 && streq(dir, own);
+}
+
 static int paths_set_config(Paths *p, const char *option) {
         static const char *const dirs[] = { "/run/forkd", FORKD_SYSCONF_DIR, FORKD_LIB_DIR };
         size_t n = 0;
@@ -100,8 +110,13 @@ static int paths_set_config(Paths *p, const char *option) {
                 return -ENOMEM;
 
         r = path_override(option, "CONFIGURATION_DIRECTORY", &p->config[0]);
-        if (r != 0)
-                return r < 0 ? r : 0;
+        if (r < 0)
+                return r;
+        if (r > 0) {
+                if (option || !config_is_usual(p, p->config[0]))
+                        return 0;
+                free(steal(p->config[0]));
+        }
 
         if (!p->system) {
                 r = path_user("XDG_CONFIG_HOME", ".config", &p->config[n]);

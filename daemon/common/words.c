@@ -49,11 +49,14 @@ static void words_free(char **words) {
 
 int words_split(const char *line, char ***ret) {
         char **words = calloc(WORDS_MAX + 1, sizeof(char *)), **fitted;
+        _cleanup_(freep) char *word = malloc(strlen(line) + 1);
         size_t n = 0;
         int r = 0;
 
-        if (!words)
+        if (!words || !word) {
+                free(words);
                 return -ENOMEM;
+        }
         for (;;) {
                 while (is_blank(*line))
                         line++;
@@ -61,9 +64,11 @@ int words_split(const char *line, char ***ret) {
                         break;
                 if (n == WORDS_MAX)
                         r = -E2BIG;
-                else {
-                        words[n] = malloc(strlen(line) + 1);
-                        r = words[n] ? copy_word(&line, words[n++]) : -ENOMEM;
+                else
+                        r = copy_word(&line, word);
+                if (r >= 0) {
+                        words[n] = strdup(word); /* of its own size */
+                        r = words[n++] ? 0 : -ENOMEM;
                 }
                 if (r < 0) {
                         words_free(words);

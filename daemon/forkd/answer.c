@@ -95,7 +95,7 @@ static void answer_close(Attempt *a) {
                 spare_spoiled(a);
 }
 
-void answer_read(Attempt *a, unsigned max) {
+bool answer_read(Attempt *a, unsigned max) {
         size_t bytes = 0, bytes_max = max == UINT_MAX ? LAST_BYTES : TURN_BYTES;
 
         for (unsigned n = 0; a->channel >= 0 && n < max && bytes < bytes_max; n++) {
@@ -103,7 +103,7 @@ void answer_read(Attempt *a, unsigned max) {
                 int r = packet_receive(a->channel, &p);
 
                 if (r == PACKET_E_AGAIN)
-                        return;
+                        return false;
                 bytes += p.length;
                 if (r == 0)
                         r = answer_dispatch(a, &p);
@@ -111,13 +111,20 @@ void answer_read(Attempt *a, unsigned max) {
                 if (r != 0)
                         answer_close(a);
         }
+        return a->channel >= 0;
 }
 
 static int on_channel(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        Attempt *a = userdata;
+        bool more = answer_read(a, CHANNEL_PACKETS);
+
         (void)source;
         (void)fd;
         (void)events;
-        answer_read(userdata, CHANNEL_PACKETS);
+        /* whoever never stops must not keep all others from their turn */
+        if (a->channel_source)
+                (void)sd_event_source_set_priority(a->channel_source,
+                                                   more ? PRIORITY_FLOOD : PRIORITY_RESULT);
         return 0;
 }
 

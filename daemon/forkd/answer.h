@@ -17,5 +17,6 @@ int answer_open(Attempt *a, int *ret_worker_end);
 int answer_send(Attempt *a, const Job *job, const Server *server);
 /* The same for a one-shot host of these settings, or of Module= (NULL). */
 int answer_send_one_shot(Attempt *a, const Job *job, const ServerSettings *settings);
-/* Takes at most max packets: the first answer is kept in the attempt, progress is passed on. */
-void answer_read(Attempt *a, unsigned max);
+/* Takes at most max packets: the first answer is kept in the attempt, progress is passed on. True
+ * when there may be more. */
+bool answer_read(Attempt *a, unsigned max);

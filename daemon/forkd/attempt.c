@@ -21,6 +21,7 @@
 
 #include <inttypes.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -38,6 +39,12 @@ const char *attempt_text(const Attempt *a, char buffer[static 96]) {
                 snprintf(buffer, 96, "a spare of %s",
                          a->server ? server_label(a->server) : "one that is gone");
         return buffer;
+}
+
+LogAbout attempt_about(const Attempt *a, const char *event) {
+        const Server *s = a->kind == ATTEMPT_HOST ? a->host : a->server;
+
+        return (LogAbout){ .job = a->job_id, .server = s ? server_label(s) : NULL, .event = event };
 }
 
 Attempt *attempt_free(Attempt *a) {
@@ -111,6 +118,8 @@ void attempt_detach(Attempt *a) {
         a->timer = sd_event_source_disable_unref(a->timer);
         if (!job)
                 return;
+        if (a->phase == ATTEMPT_ORDERED)
+                server_count_unwanted(a);
         if (!job->attached)
                 a->daemon->n_durable_attempts--;
         job->running = NULL;
@@ -140,18 +149,33 @@ void attempt_record(Attempt *a) {
                 snprintf(slot.server, sizeof(slot.server), "%s", server_label(a->server));
         a->slot = running_table_put(a->daemon->table, &slot);
         if (a->slot < 0)
-                log_warning("job %" PRIu64
-                            ": the running table is full; a crash would lose its name",
-                            a->job_id);
+                log_about(LOG_WARNING, 0, LOG_JOB(a->job_id),
+                          "job %" PRIu64 ": the running table is full; a crash would lose its name",
+                          a->job_id);
+}
+
+static void attempt_close_sources(Attempt *a) {
+        close_fdp(&a->token);
+        if (a->job)
+                for (int i = 0; i < 3; i++)
+                        close_fdp(&a->job->fds[i]);
 }
 
 static void attempt_confirm(Attempt *a, pid_t pid) {
         a->pid = pid;
-        if (!a->adopted) /* what it says of a former spare is asked at its end */
-                close_fdp(&a->token);
-        if (a->job)
-                for (int i = 0; i < 3; i++)
-                        close_fdp(&a->job->fds[i]);
+        if (!a->adopted) /* else it may still be lost, and its job need a fresh worker */
+                attempt_close_sources(a);
+}
+
+bool attempt_look_taken(Attempt *a) {
+        struct pollfd token = { .fd = a->token, .events = POLLIN };
+
+        if (a->token < 0)
+                return true;
+        if (poll(&token, 1, 0) != 0)
+                return false;
+        attempt_close_sources(a);
+        return true;
 }
 
 /* Its forkserver names a process that is none of its workers: the job is not handed to that, and
@@ -163,11 +187,12 @@ static void attempt_distrust(Attempt *a, pid_t pid, int outcome) {
         if (outcome == TRUST_E_GONE)
                 return; /* its end is told next, or that of its forkserver */
         if (outcome < 0)
-                log_warning_errno(outcome, "%s: cannot look at its worker with pid %d",
-                                  attempt_text(a, text), pid);
+                log_about(LOG_WARNING, outcome, attempt_about(a, NULL),
+                          "%s: cannot look at its worker with pid %d", attempt_text(a, text), pid);
         else
-                log_warning("%s: pid %d is no worker of its forkserver %s", attempt_text(a, text),
-                            pid, server_label(a->server));
+                log_about(LOG_WARNING, 0, attempt_about(a, NULL),
+                          "%s: pid %d is no worker of its forkserver %s", attempt_text(a, text),
+                          pid, server_label(a->server));
         a->channel_source = sd_event_source_disable_unref(a->channel_source);
         close_fdp(&a->channel);
         if (job && attempt_take_token(a)) {
@@ -232,7 +257,7 @@ void attempt_started(Attempt *a, pid_t pid, uint64_t start_time, int pidfd) {
                 attempt_begin_job(a);
         else if (a->kind == ATTEMPT_SPARE)
                 spare_started(a);
-        else if (abandoned || a->pending_signals)
+        if (!a->job && (abandoned || a->pending_signals))
                 attempt_kill(a);
         if (a->kind == ATTEMPT_HOST && a->host)
                 host_started(a->host, pid, pidfd);
@@ -276,11 +301,20 @@ int attempt_freeze(Attempt *a, bool freeze) {
 
 static int on_stuck(sd_event_source *source, uint64_t usec, void *userdata) {
         Attempt *a = userdata;
+        struct pollfd p = { .fd = a->pidfd, .events = POLLIN };
         char text[96];
 
         (void)source;
         (void)usec;
-        log_warning(
+        if (poll(&p, 1, 0) > 0) {
+                log_about(LOG_WARNING, 0, attempt_about(a, NULL),
+                          "%s: it has ended, and its forkserver does not say so",
+                          attempt_text(a, text));
+                attempt_lost(a, "its forkserver did not say how it ended");
+                return 0;
+        }
+        log_about(
+                LOG_WARNING, 0, attempt_about(a, LOG_EVENT_JOB_UNKILLABLE),
                 "%s: it was killed and is still there (pid %d, 0: not yet known); its slot stays taken",
                 attempt_text(a, text), a->pid);
         attempt_kill(a);
@@ -299,7 +333,8 @@ void attempt_kill(Attempt *a) {
                 int r = cgroup_kill(a->cgroup);
 
                 if (r < 0)
-                        log_warning_errno(r, "%s: cannot kill its cgroup", attempt_text(a, text));
+                        log_about(LOG_WARNING, r, attempt_about(a, NULL),
+                                  "%s: cannot kill its cgroup", attempt_text(a, text));
                 /* which a newborn may not have entered yet */
                 if (a->pidfd >= 0)
                         (void)process_signal(a->pidfd, SIGKILL);
@@ -499,7 +534,7 @@ void attempt_exited(Attempt *a, const AttemptEnd *end) {
                 return;
         }
 
-        answer_read(a, UINT_MAX); /* its answer may stand behind much progress */
+        (void)answer_read(a, UINT_MAX); /* its answer may stand behind much progress */
         /* of an untrusted one only what we have seen ourselves */
         attempt_confirm(a, a->untrusted ? a->pid : end->pid);
         if (a->kind == ATTEMPT_SPARE)

@@ -45,6 +45,7 @@ struct Attempt {
         Attempt *prev, *next; /* in the server's list, or the orphans' */
         Attempt *spare_prev, *spare_next; /* in the server's list of spares that are ready */
         bool counted;                     /* in the server's number of spares */
+        bool unwanted;  /* in the server's number of those that nobody waits for any more */
         int token;      /* eventfd; -1 once confirmed, and of a former spare once it has ended */
         Cgroup *cgroup; /* owned; NULL without cgroups */
         pid_t pid;      /* 0: unknown, or never verified */

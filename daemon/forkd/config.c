@@ -35,6 +35,15 @@ static int parse_time(const ConfigKey *key, Config *config, const char *value) {
         return conf_parse_usec(value, (uint64_t *)(void *)((char *)config + key->offset));
 }
 
+static int parse_log_to(const ConfigKey *key, Config *config, const char *value) {
+        bool *journal = (bool *)(void *)((char *)config + key->offset);
+
+        if (!streq(value, "journal") && !streq(value, "file"))
+                return -EINVAL;
+        *journal = streq(value, "journal");
+        return 0;
+}
+
 /* A repeated key adds to the list; several in one line are separated by blanks; empty starts anew.
  */
 static int parse_list(const ConfigKey *key, Config *config, const char *value) {
@@ -69,6 +78,8 @@ static const ConfigKey keys[] = {
           "a size such as 64M" },
         { "DrainTimeout", "30s", parse_time, offsetof(Config, drain_timeout), 0, 0,
           "a time span such as 30s" },
+        { "LogTo", "file", parse_log_to, offsetof(Config, log_to_journal), 0, 0,
+          "file or journal" },
 };
 
 static void on_warning(const char *file, unsigned line, const char *sentence, void *userdata) {
@@ -78,7 +89,7 @@ static void on_warning(const char *file, unsigned line, const char *sentence, vo
         if ((line > 0 ? asprintf(&warning, "%s:%u: %s", file, line, sentence)
                       : asprintf(&warning, "%s: %s", file, sentence)) < 0)
                 return;
-        log_warning("%s", warning);
+        log_about(LOG_WARNING, 0, LOG_EVENT(CONFIG_IGNORED), "%s", warning);
         (void)strings_append(&config->warnings, warning);
 }
 

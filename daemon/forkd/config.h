@@ -16,6 +16,7 @@ typedef struct Config {
         unsigned keep_finished;
         uint64_t output_max;    /* bytes */
         uint64_t drain_timeout; /* µs */
+        bool log_to_journal;    /* where output of durable jobs goes */
         char **warnings;        /* what was ignored, "FILE:LINE: sentence", NULL-terminated */
 } Config;
 

@@ -151,7 +151,8 @@ int daemon_reload(Daemon *d) {
 
         r = config_load(&config, d->paths->config);
         if (r < 0)
-                log_error_errno(r, "cannot read the configuration, which stays as it was");
+                log_about(LOG_ERR, r, LOG_EVENT(RELOAD_FAILED),
+                          "cannot read the configuration, which stays as it was");
         else {
                 if (!same_modules(config, d->config)) {
                         log_warning("ignoring the change of Module= until forkd is restarted");
@@ -163,6 +164,7 @@ int daemon_reload(Daemon *d) {
                 d->config = config;
                 named_set_reload(d->named);
                 queue_wake(d->queue);
+                log_about(LOG_INFO, 0, LOG_EVENT(RELOADED), "the configuration was read again");
                 watch_event(d->watch, "reloaded", NULL, "the configuration was read again");
         }
 
@@ -289,6 +291,7 @@ int daemon_run(Daemon *d) {
 
         keeper_link_ready(d->keeper, "ready");
         notify_link_send(d->notify, "READY=1\nSTATUS=ready");
+        log_about(LOG_INFO, 0, LOG_EVENT(READY), "forkd %s is ready", FORKD_VERSION);
         watch_event(d->watch, "ready", NULL, "forkd is ready");
 
         r = sd_event_loop(d->event);

@@ -30,7 +30,7 @@ void daemon_drain(Daemon *d) {
         if (d->draining)
                 return;
         d->draining = true;
-        log_info("draining: %zu jobs run", count_running(d));
+        log_about(LOG_INFO, 0, LOG_EVENT(STOPPING), "draining: %zu jobs run", count_running(d));
         watch_event(d->watch, "draining", NULL, "no new work is taken, %zu jobs run",
                     count_running(d));
 }
@@ -101,7 +101,8 @@ static int on_drain_over(sd_event_source *source, uint64_t usec, void *userdata)
         (void)source;
         (void)usec;
         if (!d->stop_now)
-                log_notice("the time to drain is over: ending %zu jobs", count_running(d));
+                log_about(LOG_NOTICE, 0, LOG_EVENT(DRAIN_OVER),
+                          "the time to drain is over: ending %zu jobs", count_running(d));
         stop_or_kill(d, KILL_AT_DEADLINE_USEC);
         return 0;
 }
@@ -124,7 +125,8 @@ void daemon_stop(Daemon *d) {
         queue_end_attached(d->queue, STOPPING);
         queued = d->n_states[JOB_QUEUED] + d->n_states[JOB_PARKED];
         if (queued > 0)
-                log_warning("%zu queued jobs are given up: the queue is in memory", queued);
+                log_about(LOG_WARNING, 0, LOG_EVENT(QUEUE_LOST),
+                          "%zu queued jobs are given up: the queue is in memory", queued);
         listener_drain(d);
         /* one at USEC_INFINITY never comes, and serves a second TERM */
         if (sd_event_add_time(d->event, &d->drain_timer, CLOCK_MONOTONIC,

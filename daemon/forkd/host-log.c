@@ -19,10 +19,10 @@ struct HostLines {
 };
 
 struct HostLog {
-        sd_event *event; /* borrowed */
-        char *label;     /* owned */
-        HostLines *lines;
-        int fd; /* -1: end-of-file */
+        sd_event *event;  /* borrowed */
+        char *label;      /* owned */
+        HostLines *lines; /* borrowed; NULL: not kept */
+        int fd;           /* -1: end-of-file */
         sd_event_source *source, *rate_timer;
         char line[HOST_LINE_MAX]; /* has not ended yet */
         size_t length;
@@ -38,11 +38,15 @@ int host_lines_new(HostLines **ret) {
         return *ret ? 0 : -ENOMEM;
 }
 
+void host_lines_clear(HostLines *lines) {
+        for (size_t i = 0; i < HOST_LINES; i++)
+                free(steal(lines->lines[i]));
+}
+
 HostLines *host_lines_free(HostLines *lines) {
         if (!lines)
                 return NULL;
-        for (size_t i = 0; i < HOST_LINES; i++)
-                free(lines->lines[i]);
+        host_lines_clear(lines);
         free(lines);
         return NULL;
 }
@@ -111,7 +115,8 @@ static void escape(const char *line, size_t length, char ret[static ESCAPED_MAX]
 static void log_say_left_out(HostLog *log) {
         if (log->n_left_out == 0)
                 return;
-        log_info("%s: … %u lines left out", log->label, log->n_left_out);
+        log_about(LOG_INFO, 0, LOG_SERVER(log->label), "%s: … %u lines left out", log->label,
+                  log->n_left_out);
         log->n_left_out = 0;
 }
 
@@ -155,9 +160,10 @@ static void log_end_line(HostLog *log) {
 
         free(log->last);
         log->last = strdup(text);
-        lines_add(log->lines, text);
+        if (log->lines)
+                lines_add(log->lines, text);
         if (log_may_print(log))
-                log_info("%s: %s", log->label, text);
+                log_about(LOG_INFO, 0, LOG_SERVER(log->label), "%s: %s", log->label, text);
 }
 
 static void log_take(HostLog *log, const char *bytes, size_t n) {
@@ -204,6 +210,10 @@ void host_log_drain(HostLog *log) {
         for (size_t n = 0; n < DRAIN_SIZE && log_read(log); n += READ_SIZE)
                 ;
         log_end_line(log);
+}
+
+void host_log_detach(HostLog *log) {
+        log->lines = NULL;
 }
 
 const char *host_log_last(const HostLog *log) {

@@ -20,6 +20,7 @@ typedef struct HostLog HostLog;
 
 int host_lines_new(HostLines **ret);
 HostLines *host_lines_free(HostLines *lines);
+void host_lines_clear(HostLines *lines);
 /* An array, oldest first. */
 void host_lines_write(const HostLines *lines, JsonText *t, const char *key);
 
@@ -27,6 +28,8 @@ void host_lines_write(const HostLines *lines, JsonText *t, const char *key);
 int host_log_new(HostLog **ret, sd_event *event, const char *label, HostLines *lines,
                  int *ret_write_end);
 HostLog *host_log_free(HostLog *log);
+/* What comes from now on is logged, but not kept. */
+void host_log_detach(HostLog *log);
 /* Takes what is in the pipe now; half a line at its end counts as one. */
 void host_log_drain(HostLog *log);
 /* The last line that was not blank, as it was logged, or NULL. */

@@ -224,7 +224,7 @@ void host_started(Server *s, pid_t pid, int pidfd) {
 
         (void)pidfd; /* it is the attempt's */
         s->pid = pid;
-        log_debug("%s: its process is %d", s->label, pid);
+        log_about(LOG_DEBUG, 0, LOG_SERVER(s->label), "%s: its process is %d", s->label, pid);
         if (ready)
                 host_ready(s, ready);
 }
@@ -248,7 +248,6 @@ void host_ready(Server *s, json_t *parameters) {
         s->host_timer = sd_event_source_disable_unref(s->host_timer);
         s->preload_usec = host_ready_preload(parameters);
         s->ready_at = now_usec(CLOCK_MONOTONIC);
-        (void)process_memory(s->pid, &s->private_bytes, &s->shared_bytes);
         server_become(s, SERVER_READY);
         named_generation_ready(s->named, s);
 }
@@ -294,7 +293,7 @@ static int on_host_timer(sd_event_source *source, uint64_t usec, void *userdata)
 
         (void)source;
         (void)usec;
-        if (s->state == SERVER_RETIRED && s->channel >= 0 && s->attempts) {
+        if (s->state == SERVER_RETIRED && s->channel >= 0 && s->n_attempts > s->n_unwanted) {
                 host_set_timer(s, RETIRE_USEC); /* its last workers run */
                 return 0;
         }
@@ -321,7 +320,9 @@ static int on_host_timer(sd_event_source *source, uint64_t usec, void *userdata)
         /* not even SIGKILL ends it soon, as in a dead file system: the forkserver goes on without
          */
         s->host_timer = sd_event_source_disable_unref(s->host_timer);
-        log_warning("%s: its process %d was killed and is still there", s->label, s->pid);
+        log_about(LOG_WARNING, 0,
+                  (LogAbout){ .server = s->label, .event = LOG_EVENT_JOB_UNKILLABLE },
+                  "%s: its process %d was killed and is still there", s->label, s->pid);
         if (s->channel >= 0)
                 server_gone(s);
         named_generation_gone(s->named, s);

@@ -206,8 +206,8 @@ void job_set_state(Job *job, JobState state) {
         if (job->state == state)
                 return;
         if (!job_state_may_follow(job->state, state)) {
-                log_error("job %" PRIu64 ": no way from %s to %s", job->id,
-                          job_state_to_string(job->state), job_state_to_string(state));
+                log_about(LOG_ERR, 0, LOG_JOB(job->id), "job %" PRIu64 ": no way from %s to %s",
+                          job->id, job_state_to_string(job->state), job_state_to_string(state));
                 abort();
         }
 
@@ -232,16 +232,17 @@ void job_set_state(Job *job, JobState state) {
         tell_client(job);
 }
 
+/* What the journal has is the journal's to tell. */
 static void certificate_add_output(Certificate *c, Job *job) {
         Output *out = &job->outputs[0], *err = &job->outputs[1];
 
-        if (out->fd >= 0) {
+        if (out->fd >= 0 && !out->journal) {
                 c->has_stdout = true;
                 c->stdout_bytes = output_size(out);
                 (void)output_trim(out, job->daemon->config->output_max);
                 c->stdout_lost = out->lost;
         }
-        if (err->fd >= 0) {
+        if (err->fd >= 0 && !err->journal) {
                 c->has_stderr = true;
                 c->stderr_bytes = output_size(err);
                 (void)output_trim(err, job->daemon->config->output_max);
@@ -368,7 +369,9 @@ Certificate *job_certificate_new(const Job *job, Result result) {
         uint64_t now = now_usec(CLOCK_BOOTTIME);
 
         if (!c) {
-                log_error("job %" PRIu64 ": out of memory for its certificate", job->id);
+                log_about(LOG_ERR, 0,
+                          (LogAbout){ .job = job->id, .event = LOG_EVENT_JOB_UNRECORDED },
+                          "job %" PRIu64 ": out of memory for its certificate", job->id);
                 abort();
         }
         c->result = result;

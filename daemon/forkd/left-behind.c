@@ -96,9 +96,11 @@ static bool pid_is_ours(const Attempt *a) {
 }
 
 void left_behind_kill(const Attempt *a) {
-        if (!a->untrusted)
+        if (!a->untrusted) {
                 (void)left_behind_kill_session(a->pid, SIGKILL);
-        else if (pid_is_ours(a)) {
+                if (a->pidfd >= 0) /* a newborn may have no session of its own yet */
+                        (void)process_signal(a->pidfd, SIGKILL);
+        } else if (pid_is_ours(a)) {
                 (void)process_signal(a->pidfd, SIGKILL);
                 (void)session_signal(a->pid, SIGKILL);
         }
@@ -159,8 +161,9 @@ static int on_look(sd_event_source *source, uint64_t usec, void *userdata) {
         if (since >= TERM_USEC)
                 left_behind_signal(a, SIGKILL);
         if (since >= TERM_USEC + GIVE_UP_USEC) {
-                log_warning("%s: processes that it left behind were killed and are still there",
-                            attempt_text(a, text));
+                log_about(LOG_WARNING, 0, attempt_about(a, LOG_EVENT_JOB_UNKILLABLE),
+                          "%s: processes that it left behind were killed and are still there",
+                          attempt_text(a, text));
                 left_behind_gone(a);
                 return 0;
         }

@@ -41,8 +41,10 @@ void leftover_end_all(Daemon *d) {
                 pidfd = process_open(slot.pid, slot.start_time);
                 if (pidfd < 0)
                         continue;
-                log_warning("job %" PRIu64 " (pid %d) was left running by the last forkd: ended",
-                            slot.job, slot.pid);
+                log_about(LOG_WARNING, 0,
+                          (LogAbout){ .job = slot.job, .event = LOG_EVENT_JOB_LEFT_RUNNING },
+                          "job %" PRIu64 " (pid %d) was left running by the last forkd: ended",
+                          slot.job, slot.pid);
                 (void)process_signal(pidfd, SIGKILL);
                 (void)left_behind_kill_session(slot.pid, SIGKILL);
                 n++;

@@ -65,12 +65,13 @@ static bool refuse_entry_of_forkd(Daemon *d, Call *call, const JobSpec *spec) {
         return false;
 }
 
-/* One that has failed for good, or has been stopped, lets nobody wait for it. */
+/* One that has failed for good, or has been stopped, lets nobody wait for it. It is only looked at:
+ * one of Start=use has time until the job may start. */
 static bool refuse_state(Daemon *d, Call *call, const JobSpec *spec, const NamedServer *n) {
         char sentence[768];
         Server *server;
 
-        if (server_set_pick(d->servers, spec, &server) != SERVER_E_FAILED)
+        if (named_look(n, spec->entry, &server) != SERVER_E_FAILED)
                 return false;
         server_set_pick_reason(d->servers, spec, sentence, sizeof(sentence));
         (void)wire_error(call, WIRE_SERVER_FAILED,
@@ -79,6 +80,19 @@ static bool refuse_state(Daemon *d, Call *call, const JobSpec *spec, const Named
                                            ? named_reason(n)
                                            : "it has been stopped"),
                          "%s", sentence);
+        return true;
+}
+
+/* A host of its own would be what the readable lines of its file say, and run as whom they say. */
+static bool refuse_invalid(Call *call, const JobSpec *spec, const NamedServer *n) {
+        const char *invalid = named_invalid(n);
+
+        if (!invalid)
+                return false;
+        (void)wire_error(call, WIRE_SERVER_FAILED,
+                         json_pack("{s:s,s:s}", "server", spec->server, "reason", invalid),
+                         "nothing is started by the configuration of the forkserver '%s': %s",
+                         spec->server, invalid);
         return true;
 }
 
@@ -110,7 +124,8 @@ static bool refuse_entry_of_named(Daemon *d, Call *call, const JobSpec *spec) {
                                  spec->server, spec->entry, entries);
                 return true;
         }
-        return spec->start_method == START_METHOD_FORKSERVER && refuse_state(d, call, spec, n);
+        return spec->start_method == START_METHOD_FORKSERVER ? refuse_state(d, call, spec, n)
+                                                             : refuse_invalid(call, spec, n);
 }
 
 bool refuse_entry(Daemon *d, Call *call, const JobSpec *spec) {

@@ -218,6 +218,14 @@ int method_open_output(Call *call, json_t *parameters, void *userdata) {
                 return 0;
 
         fd = open_stream(d, job, stream);
+        if (fd == -ENOENT && !streq(stream, "value") &&
+            (job->outputs[0].journal || job->outputs[1].journal))
+                return wire_error(call, WIRE_WRONG_STATE,
+                                  json_pack("{s:I,s:s}", "id", (json_int_t)id, "state",
+                                            job_state_to_string(job->state)),
+                                  "the output of job %" PRId64
+                                  " is in the journal: `journalctl -t forkd-%" PRId64 "` shows it",
+                                  id, id);
         if (fd == -ENOENT)
                 return wire_error(call, WIRE_WRONG_STATE,
                                   json_pack("{s:I,s:s}", "id", (json_int_t)id, "state",

@@ -10,7 +10,6 @@
 
 #include <utlist.h>
 
-#define LIST_SERVER_MAX    ((size_t)14 * 1024) /* bytes of one in List: all together fit a message */
 #define WORKERS_LISTED_MAX 4096
 #define WORKERS_MEASURED   64
 #define MEASURING_USEC_MAX (50 * USEC_PER_MSEC)
@@ -106,37 +105,6 @@ static Server *next_built_in(const Daemon *d, const Server *s, const char *name)
 
 /* ---- List */
 
-/* What a user has named his forkserver's words and entries must not keep others from their reply:
- * of one that is too long, these are left out, and Show tells them. */
-static void write_bounded(JsonText *t, const NamedServer *n) {
-        static const char *const long_ones[] = { "entries", "command", "modules", "reason" };
-        _cleanup_(json_text_done) JsonText one = JSON_TEXT_NULL;
-        _cleanup_(freep) char *text = NULL;
-        json_t *server;
-
-        named_write(n, &one, NULL);
-        if (json_text_finish(&one) < 0)
-                return;
-        if (one.length <= LIST_SERVER_MAX) {
-                json_text_raw(t, NULL, one.text, one.length);
-                return;
-        }
-        server = json_loads(one.text, 0, NULL);
-        for (size_t i = 0; server && i < ELEMENTSOF(long_ones); i++) {
-                if (i == 0)
-                        (void)json_object_set_new(server, long_ones[i], json_array());
-                else
-                        (void)json_object_del(server, long_ones[i]);
-                free(text);
-                text = json_dumps(server, JSON_COMPACT);
-                if (text && strlen(text) <= LIST_SERVER_MAX)
-                        break;
-        }
-        json_decref(server);
-        if (text)
-                json_text_raw(t, NULL, text, strlen(text));
-}
-
 int method_servers_list(Call *call, json_t *parameters, void *userdata) {
         static const char *const known[] = { NULL };
         _cleanup_(json_text_done) JsonText t = JSON_TEXT_NULL;
@@ -150,7 +118,7 @@ int method_servers_list(Call *call, json_t *parameters, void *userdata) {
         for (const Server *s = next_built_in(d, NULL, NULL); s; s = next_built_in(d, s, NULL))
                 write_built_in(s, &t, NULL);
         for (const NamedServer *n = named_next(d->named, NULL); n; n = named_next(d->named, n))
-                write_bounded(&t, n);
+                named_write_listed(n, &t);
         json_text_close(&t, ']');
         json_text_close(&t, '}');
         if (json_text_finish(&t) < 0)
@@ -222,7 +190,7 @@ static void write_orphans_of(Showing *sh, const Daemon *d, const NamedServer *n)
 static void write_named(Showing *sh, const Daemon *d, const NamedServer *n) {
         JsonText *t = sh->text;
 
-        named_write(n, t, "server");
+        named_write(n, t, "server", true); /* first: there is time for it */
         named_write_generations(n, t, "generations");
         json_text_open(t, "workers", '[');
         for (const Server *s = named_next_generation(n, NULL); s; s = named_next_generation(n, s))
@@ -269,7 +237,7 @@ int reply_server(Call *call, const NamedServer *n) {
         _cleanup_(json_text_done) JsonText t = JSON_TEXT_NULL;
 
         json_text_open(&t, NULL, '{');
-        named_write(n, &t, "server");
+        named_write(n, &t, "server", false);
         json_text_close(&t, '}');
         return reply_bounded(call, named_settings(n)->name, &t);
 }

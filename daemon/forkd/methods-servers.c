@@ -179,6 +179,12 @@ static bool refuse_taken(Call *call, const NamedServer *n, const char *name) {
         else if (named_state(n) == NAMED_FAILED &&
                  named_permits_control(n, connection_peer(call_connection(call))))
                 return false;
+        else if (named_state(n) == NAMED_STOPPING)
+                (void)wire_error(
+                        call, WIRE_SERVERS_NAME_TAKEN, json_pack("{s:s}", "server", name),
+                        "the forkserver '%s' of uid %u is stopping: the name is free when its last job "
+                        "has ended, or choose another",
+                        name, s->user.uid);
         else
                 (void)wire_error(
                         call, WIRE_SERVERS_NAME_TAKEN, json_pack("{s:s}", "server", name),

@@ -248,7 +248,11 @@ static bool fds_refused(Call *call, Job *job) {
                         return true;
                 }
         }
-        return spec->arguments_descriptor >= 0 && arguments_refused(call, job, "job.");
+        if (spec->arguments_descriptor >= 0 && arguments_refused(call, job, "job."))
+                return true;
+        /* whoever reads from the job is to see the end when the job closes its own, not when it ends */
+        call_close_fds(call);
+        return false;
 }
 
 int method_run(Call *call, json_t *parameters, void *userdata) {

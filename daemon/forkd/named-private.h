@@ -25,6 +25,7 @@ struct NamedServer {
         bool retry;        /* is started again by itself */
         bool stopped;      /* by request: no use starts it */
         bool forget;       /* its file is gone */
+        bool anew;         /* … and is there again: once it has stopped, it begins as it is now */
         Server *serving;   /* borrowed from the ServerSet, as the next */
         Server *starting;
         json_t *entries; /* owned; as the last Ready said */
@@ -34,6 +35,7 @@ struct NamedServer {
         sd_event_source *check;       /* has it stopped? */
         struct NamedWaiter {
                 bool for_stop;
+                bool due; /* to be called now */
                 NamedWait function;
                 void *userdata;
                 NamedWaiter *prev, *next;
@@ -58,6 +60,8 @@ void named_start_soon(NamedServer *n, bool retry);
 /* In need of a start by hand: fails as if it had been tried. */
 void named_fail(NamedServer *n, const char *reason);
 void named_rest(NamedServer *n); /* failed for good: the next use starts it */
+/* As its file says: it is started, has failed, or waits for its first use. */
+void named_begin(NamedServer *n);
 unsigned named_count_workers(const NamedServer *n);
 /* It has, when no generation of it is left; it may be freed by this. */
 void named_check_stopped(NamedServer *n);

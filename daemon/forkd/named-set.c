@@ -10,6 +10,7 @@
 #include "host.h"
 #include "log.h"
 #include "named-private.h"
+#include "server-private.h"
 #include "text.h"
 
 #include <utlist.h>
@@ -68,6 +69,18 @@ static bool may_replace(const NamedServer *n, const ServerSettings *settings) {
                (uid == n->settings->user.uid || uid == 0 || uid == geteuid());
 }
 
+/* What the old one has said is not the new one's, even if its process still says it. */
+static void replace(NamedServer *n, ServerSettings *settings) {
+        for (Server *s = named_next_generation(n, NULL); s; s = named_next_generation(n, s))
+                host_log_detach(s->log);
+        host_lines_clear(n->lines);
+        json_decref(n->entries);
+        n->entries = NULL;
+        free(steal(n->reason));
+        n->deaths = 0;
+        named_take_settings(n, settings, NULL);
+}
+
 int named_start(NamedSet *set, ServerSettings *settings, NamedServer **ret) {
         NamedServer *n = named_find(set, settings->name);
         uid_t uid = settings->user.uid;
@@ -79,9 +92,7 @@ int named_start(NamedSet *set, ServerSettings *settings, NamedServer **ret) {
                         server_settings_free(settings);
                         return NAMED_E_TAKEN;
                 }
-                json_decref(n->entries);
-                n->entries = NULL;
-                named_take_settings(n, settings, NULL);
+                replace(n, settings);
         } else {
                 if (named_count(set, uid, &of_uid) >= NAMED_MAX ||
                     (uid != 0 && uid != geteuid() && of_uid >= NAMED_MAX / 2)) {
@@ -107,7 +118,7 @@ static int set_add_warning(NamedSet *set, const char *format, ...) {
         va_start(ap, format);
         text_formatv(warning, sizeof(warning), format, ap);
         va_end(ap);
-        log_warning("%s", warning);
+        log_about(LOG_WARNING, 0, LOG_EVENT(CONFIG_IGNORED), "%s", warning);
         return strings_append(&set->daemon->config->warnings, warning);
 }
 
@@ -131,18 +142,18 @@ static int set_add_file(NamedSet *set, ServerSettings *settings, char *invalid) 
                 return r;
         }
         n->invalid = invalid;
-        if (invalid)
-                named_fail(n, invalid);
-        else if (settings->start_at_boot)
-                named_start_soon(n, true);
+        named_begin(n);
         return 0;
 }
 
 static void set_change_file(NamedServer *n, ServerSettings *settings, char *invalid) {
-        bool same = !invalid && !n->invalid && server_settings_equal(n->settings, settings);
-        bool same_process = !invalid && server_settings_same_process(n->settings, settings);
+        /* the next generation may be on its way, by what the file said before */
+        const ServerSettings *now = n->next_settings ?: n->settings;
+        bool same = !invalid && !n->invalid && server_settings_equal(now, settings);
+        bool same_process = !invalid && server_settings_same_process(now, settings);
         bool boot = settings->start_at_boot;
 
+        n->anew |= n->forget;
         n->forget = false;
         if (same && n->state != NAMED_FAILED) {
                 server_settings_free(settings);
@@ -154,7 +165,7 @@ static void set_change_file(NamedServer *n, ServerSettings *settings, char *inva
                         named_start_soon(n, true);
         } else if (n->state == NAMED_STARTING || (n->state == NAMED_FAILED && boot && !invalid))
                 named_start_soon(n, true);
-        else if (n->state != NAMED_STOPPING && invalid)
+        else if (n->state != NAMED_STOPPING && invalid && !n->stopped)
                 named_fail(n, invalid);
         else
                 named_rest(n);
@@ -212,7 +223,8 @@ void named_set_reload(NamedSet *set) {
         int r = set_read(set);
 
         if (r < 0)
-                log_error_errno(r, "cannot read the configuration of forkservers");
+                log_about(LOG_ERR, r, LOG_EVENT(RELOAD_FAILED),
+                          "cannot read the configuration of forkservers");
 }
 
 int named_set_new(NamedSet **ret, Daemon *daemon) {

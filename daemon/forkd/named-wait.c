@@ -18,17 +18,23 @@ static int named_wait(NamedServer *n, bool for_stop, NamedWait function, void *u
         return 0;
 }
 
-void named_answer(NamedServer *n, bool for_stop, const char *error) {
-        NamedWaiter *w, *next, *due = NULL;
+static NamedWaiter *first_due(const NamedServer *n) {
+        NamedWaiter *w;
 
-        DL_FOREACH_SAFE (n->waiters, w, next)
-                if (w->for_stop == for_stop) {
-                        DL_DELETE(n->waiters, w);
-                        DL_APPEND(due, w);
-                }
-        while (due) {
-                w = due;
-                DL_DELETE(due, w);
+        DL_FOREACH (n->waiters, w)
+                if (w->due)
+                        return w;
+        return NULL;
+}
+
+void named_answer(NamedServer *n, bool for_stop, const char *error) {
+        NamedWaiter *w;
+
+        /* they stay in the list until it is their turn: one may be taken back by another's answer */
+        DL_FOREACH (n->waiters, w)
+                w->due |= w->for_stop == for_stop;
+        while ((w = first_due(n))) {
+                DL_DELETE(n->waiters, w);
                 w->function(n, error, w->userdata);
                 free(w);
         }

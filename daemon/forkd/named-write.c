@@ -6,9 +6,13 @@
 
 #include "attempt.h"
 #include "daemon.h"
+#include "process-id.h"
 #include "server-private.h"
+#include "spare.h"
 
 #include <utlist.h>
+
+#define LISTED_MAX ((size_t)14 * 1024) /* bytes of one: NAMED_MAX of them fit a message */
 
 /* Of one generation, or of those of n whose generation is gone. */
 static unsigned count_workers(const Attempt *list, const NamedServer *n) {
@@ -33,7 +37,16 @@ static const Server *present(const NamedServer *n) {
         return n->serving ?: n->starting;
 }
 
-void named_write(const NamedServer *n, JsonText *t, const char *key) {
+static void write_memory(const Server *s, JsonText *t) {
+        uint64_t own, shared;
+
+        if (process_memory(s->pid, &own, &shared) < 0)
+                return;
+        json_text_int(t, "privateBytes", (int64_t)own);
+        json_text_int(t, "sharedBytes", (int64_t)shared);
+}
+
+void named_write(const NamedServer *n, JsonText *t, const char *key, bool measure) {
         const ServerSettings *settings = n->settings;
         const Server *s = present(n);
 
@@ -49,15 +62,13 @@ void named_write(const NamedServer *n, JsonText *t, const char *key) {
         if (s && s->pid > 0)
                 json_text_int(t, "pid", s->pid);
         json_text_int(t, "workers", named_count_workers(n));
-        json_text_int(t, "spares", s ? s->n_spares : 0);
+        json_text_int(t, "spares", s ? spare_count_ready(s) : 0);
         json_text_int(t, "spare", settings->spare);
         json_text_int(t, "starts", n->starts);
         if (s && s->ready_at > 0)
                 json_text_int(t, "preloadUSec", (int64_t)s->preload_usec);
-        if (s && s->private_bytes > 0) {
-                json_text_int(t, "privateBytes", (int64_t)s->private_bytes);
-                json_text_int(t, "sharedBytes", (int64_t)s->shared_bytes);
-        }
+        if (measure && s && s->pid > 0 && s->host)
+                write_memory(s, t);
         json_text_strings(t, "modules", settings->modules);
         json_text_strings(t, "command", settings->command);
         json_text_open(t, "entries", '[');
@@ -78,10 +89,45 @@ void named_write(const NamedServer *n, JsonText *t, const char *key) {
         json_text_close(t, '}');
 }
 
-void named_write_summary(const NamedServer *n, JsonText *t, const char *key) {
+/* One that is complete, with no more in it than LISTED_MAX. */
+static void write_bounded(JsonText *t, const char *key, JsonText *one) {
+        static const char *const long_ones[] = { "entries", "command", "modules", "reason" };
+        _cleanup_(freep) char *text = NULL;
+        json_t *server;
+
+        if (json_text_finish(one) < 0)
+                return;
+        if (one->length <= LISTED_MAX) {
+                json_text_raw(t, key, one->text, one->length);
+                return;
+        }
+        server = json_loads(one->text, 0, NULL);
+        for (size_t i = 0; server && i < ELEMENTSOF(long_ones); i++) {
+                if (i == 0)
+                        (void)json_object_set_new(server, long_ones[i], json_array());
+                else
+                        (void)json_object_del(server, long_ones[i]);
+                free(text);
+                text = json_dumps(server, JSON_COMPACT);
+                if (text && strlen(text) <= LISTED_MAX)
+                        break;
+        }
+        json_decref(server);
+        if (text)
+                json_text_raw(t, key, text, strlen(text));
+}
+
+void named_write_listed(const NamedServer *n, JsonText *t) {
+        _cleanup_(json_text_done) JsonText one = JSON_TEXT_NULL;
+
+        named_write(n, &one, NULL, false);
+        write_bounded(t, NULL, &one);
+}
+
+static void write_summary(const NamedServer *n, JsonText *t) {
         const Server *s = present(n);
 
-        json_text_open(t, key, '{');
+        json_text_open(t, NULL, '{');
         json_text_string(t, "name", n->settings->name);
         json_text_string(t, "startMethod", start_method_to_string(START_METHOD_FORKSERVER));
         json_text_string(t, "state", named_state_to_string(n->state));
@@ -99,6 +145,13 @@ void named_write_summary(const NamedServer *n, JsonText *t, const char *key) {
         json_text_close(t, ']');
         json_text_string(t, "reason", n->reason);
         json_text_close(t, '}');
+}
+
+void named_write_summary(const NamedServer *n, JsonText *t, const char *key) {
+        _cleanup_(json_text_done) JsonText one = JSON_TEXT_NULL;
+
+        write_summary(n, &one);
+        write_bounded(t, key, &one);
 }
 
 /* Not those that are no more than a process on its way to its end. */
@@ -128,7 +181,7 @@ void named_write_generations(const NamedServer *n, JsonText *t, const char *key)
                 if (s->pid > 0)
                         json_text_int(t, "pid", s->pid);
                 json_text_int(t, "workers", count_workers(s->attempts, NULL));
-                json_text_int(t, "spares", s->n_spares);
+                json_text_int(t, "spares", spare_count_ready(s));
                 json_text_int(t, "startedAtUSec", (int64_t)s->started_at);
                 if (s->ready_at > 0)
                         json_text_int(t, "preloadUSec", (int64_t)s->preload_usec);

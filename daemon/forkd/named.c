@@ -58,7 +58,8 @@ static void named_tell(const NamedServer *n, const char *sentence) {
 
 static void named_set_state(NamedServer *n, NamedState state, const char *sentence) {
         if (!named_state_may_follow(n->state, state)) {
-                log_error("forkserver '%s': ignoring a move from %s to %s", n->settings->name,
+                log_about(LOG_ERR, 0, LOG_SERVER(n->settings->name),
+                          "forkserver '%s': ignoring a move from %s to %s", n->settings->name,
                           named_state_to_string(n->state), named_state_to_string(state));
                 return;
         }
@@ -83,6 +84,10 @@ NamedState named_state(const NamedServer *n) {
 
 const char *named_reason(const NamedServer *n) {
         return n->reason;
+}
+
+const char *named_invalid(const NamedServer *n) {
+        return n->invalid;
 }
 
 const json_t *named_entries(const NamedServer *n) {
@@ -143,7 +148,8 @@ static void named_start_at(NamedServer *n, uint64_t delay_usec) {
         r = sd_event_add_time_relative(n->set->daemon->event, &n->start_timer, CLOCK_MONOTONIC,
                                        delay_usec, 1000, on_start_due, n);
         if (r < 0)
-                log_error_errno(r, "forkserver '%s': cannot arrange its start", n->settings->name);
+                log_about(LOG_ERR, r, LOG_SERVER(n->settings->name),
+                          "forkserver '%s': cannot arrange its start", n->settings->name);
 }
 
 static uint64_t retry_delay(unsigned n) {
@@ -158,24 +164,32 @@ static uint64_t retry_delay(unsigned n) {
 
 /* The start that was under way has come to nothing. */
 void named_fail(NamedServer *n, const char *reason) {
+        const LogAbout failed = { .server = n->settings->name, .event = LOG_EVENT_SERVER_FAILED };
+
         named_set_reason(n, reason);
         n->starting = NULL;
+        n->start_timer = sd_event_source_disable_unref(n->start_timer);
         n->next_settings = server_settings_free(n->next_settings);
         if (n->state == NAMED_STOPPING)
                 return;
         if (n->serving) {
                 free(steal(n->invalid)); /* that was of the next one */
-                log_error("forkserver '%s': the next generation has failed, the present one goes "
+                log_about(LOG_ERR, 0, failed,
+                          "forkserver '%s': the next generation has failed, the present one goes "
                           "on: %s",
                           n->settings->name, reason);
                 named_tell(n, reason);
         } else {
-                log_error("forkserver '%s' has failed: %s", n->settings->name, reason);
+                log_about(LOG_ERR, 0, failed, "forkserver '%s' has failed: %s", n->settings->name,
+                          reason);
                 if (++n->failures < FAILURES_MAX && n->retry && !n->invalid)
                         named_start_at(n, retry_delay(n->failures));
                 else
                         n->retry = false;
-                named_set_state(n, NAMED_FAILED, reason);
+                if (n->state == NAMED_FAILED) /* for another reason now */
+                        named_tell(n, reason);
+                else
+                        named_set_state(n, NAMED_FAILED, reason);
         }
         named_answer(n, false, reason);
         queue_wake(n->set->daemon->queue);
@@ -247,6 +261,16 @@ void named_start_soon(NamedServer *n, bool retry) {
         named_start_at(n, 0);
 }
 
+void named_begin(NamedServer *n) {
+        _cleanup_(freep) char *invalid = n->invalid ? strdup(n->invalid) : NULL;
+
+        n->stopped = false;
+        if (n->invalid)
+                named_fail(n, invalid ?: strerror(ENOMEM));
+        else if (n->settings->start_at_boot)
+                named_start_soon(n, true);
+}
+
 void named_rest(NamedServer *n) {
         if (n->state == NAMED_FAILED && !n->start_timer && !n->starting)
                 named_set_state(n, NAMED_STOPPED, "the next use starts it again");
@@ -278,7 +302,8 @@ void named_generation_ready(NamedServer *n, Server *s) {
         snprintf(sentence, sizeof(sentence),
                  "ready with pid %d, generation %u, preloaded in %.1f ms", s->pid, s->generation,
                  (double)s->preload_usec / 1000);
-        log_info("forkserver '%s': %s", n->settings->name, sentence);
+        log_about(LOG_INFO, 0, (LogAbout){ .server = s->label, .event = LOG_EVENT_SERVER_READY },
+                  "forkserver '%s': %s", n->settings->name, sentence);
         if (n->state == NAMED_READY)
                 named_tell(n, sentence);
         else
@@ -308,7 +333,8 @@ void named_generation_refused(NamedServer *n, Server *s, const char *reason) {
 static void serving_died(NamedServer *n, const Server *s) {
         uint64_t lived = now_usec(CLOCK_MONOTONIC) - s->ready_at;
 
-        log_warning("%s with pid %d has gone: %s", s->label, s->pid, s->reason);
+        log_about(LOG_WARNING, 0, (LogAbout){ .server = s->label, .event = LOG_EVENT_SERVER_GONE },
+                  "%s with pid %d has gone: %s", s->label, s->pid, s->reason);
         n->serving = NULL;
         n->retry = true;
         n->deaths = lived < YOUNG_USEC ? n->deaths + 1 : 0;
@@ -375,8 +401,9 @@ static int named_read_settings(NamedServer *n) {
         if (r < 0)
                 return r;
         if (r == SERVER_SETTINGS_E_NONE)
-                log_warning("forkserver '%s': its file is gone, its settings stay as they were",
-                            n->settings->name);
+                log_about(LOG_WARNING, 0, LOG_SERVER(n->settings->name),
+                          "forkserver '%s': its file is gone, its settings stay as they were",
+                          n->settings->name);
         else
                 named_take_settings(n, settings, invalid);
         return 0;
@@ -407,6 +434,7 @@ static void end_jobs(NamedServer *n) {
 
 void named_stop(NamedServer *n, bool kill) {
         n->stopped = true;
+        n->anew = false;
         n->retry = false;
         n->start_timer = sd_event_source_disable_unref(n->start_timer);
         n->next_settings = server_settings_free(n->next_settings);
@@ -434,7 +462,11 @@ void named_check_stopped(NamedServer *n) {
                 named_set_reason(n, NULL);
                 named_set_state(n, NAMED_STOPPED, "stopped");
                 named_answer(n, true, NULL);
-                if (n->forget || n->settings->origin == SERVER_FROM_REQUEST)
+                if (n->anew) {
+                        n->anew = false;
+                        named_begin(n);
+                        queue_wake(d->queue);
+                } else if (n->forget || n->settings->origin == SERVER_FROM_REQUEST)
                         named_free(n);
         }
         daemon_check_drained(d);
@@ -452,32 +484,39 @@ void named_scale(NamedServer *n, unsigned spare) {
         }
 }
 
-int named_pick(NamedServer *n, const char *entry, Server **ret) {
+int named_look(const NamedServer *n, const char *entry, Server **ret) {
         json_t *e;
         size_t i;
 
         switch (n->state) {
         case NAMED_STOPPED:
-                if (n->stopped || n->set->stopping)
-                        return SERVER_E_FAILED;
-                named_start_soon(n, true);
-                return SERVER_E_WAIT;
+                return n->stopped || n->set->stopping ? SERVER_E_FAILED : SERVER_E_WAIT;
         case NAMED_STARTING:
                 return SERVER_E_WAIT;
         case NAMED_FAILED:
                 return n->start_timer ? SERVER_E_WAIT : SERVER_E_FAILED;
         case NAMED_STOPPING:
-                return SERVER_E_FAILED;
+                return n->anew ? SERVER_E_WAIT : SERVER_E_FAILED;
         default:
                 break;
         }
 
-        if (!n->serving || n->serving->state != SERVER_READY)
-                return SERVER_E_WAIT; /* it has just died, and its end is being told */
+        /* it has just died, and its end is being told; or it has not answered many orders */
+        if (!n->serving || n->serving->state != SERVER_READY ||
+            n->serving->n_unwanted >= SERVER_UNWANTED_MAX)
+                return SERVER_E_WAIT;
         json_array_foreach (n->entries, i, e)
                 if (streq_null(json_string_value(json_object_get(e, "name")), entry)) {
                         *ret = n->serving;
                         return 0;
                 }
         return SERVER_E_NO_ENTRY;
+}
+
+int named_pick(NamedServer *n, const char *entry, Server **ret) {
+        int r = named_look(n, entry, ret);
+
+        if (r == SERVER_E_WAIT && n->state == NAMED_STOPPED)
+                named_start_soon(n, true);
+        return r;
 }

@@ -64,7 +64,9 @@ void named_stop(NamedServer *n, bool kill);
 void named_scale(NamedServer *n, unsigned spare);
 
 /* The generation for a job: 0, SERVER_E_WAIT, SERVER_E_NO_ENTRY or SERVER_E_FAILED (it has failed,
- * or has been stopped: named_reason()). Starts one of Start=use. */
+ * or has been stopped: named_reason()). */
+int named_look(const NamedServer *n, const char *entry, Server **ret);
+/* The same for a job that is to start now: starts one of Start=use. */
 int named_pick(NamedServer *n, const char *entry, Server **ret);
 /* May this peer run its entries, and may it stop and reload it? */
 bool named_permits(const NamedServer *n, const Peer *peer);
@@ -72,6 +74,8 @@ bool named_permits_control(const NamedServer *n, const Peer *peer);
 const ServerSettings *named_settings(const NamedServer *n);
 NamedState named_state(const NamedServer *n);
 const char *named_reason(const NamedServer *n);
+/* Why nothing may be started by its settings, as some line of its file is wrong; NULL: it may. */
+const char *named_invalid(const NamedServer *n);
 /* Entries as in Ready of the last generation that said them (borrowed), or NULL: not known yet. */
 const json_t *named_entries(const NamedServer *n);
 /* Calls back once: when what is starting serves (error NULL) or has failed; or when it is stopped
@@ -81,10 +85,14 @@ int named_wait_ready(NamedServer *n, NamedWait function, void *userdata);
 int named_wait_stopped(NamedServer *n, NamedWait function, void *userdata);
 void named_unwait(NamedSet *set, void *userdata);
 
-/* Parts of the replies of org.forkd.servers. */
-void named_write(const NamedServer *n, JsonText *t, const char *key);
+/* Parts of the replies of org.forkd.servers. measure: with the memory of its process, which takes
+ * milliseconds when that is large. */
+void named_write(const NamedServer *n, JsonText *t, const char *key, bool measure);
+/* Without its entries, its command and its reason where it is so long that not all would fit one
+ * message: what a user has named his must not keep others from their reply. */
+void named_write_listed(const NamedServer *n, JsonText *t);
 void named_write_generations(const NamedServer *n, JsonText *t, const char *key);
-/* As org.forkd.manager has it. */
+/* As org.forkd.manager has it, with the same bound. */
 void named_write_summary(const NamedServer *n, JsonText *t, const char *key);
 void named_write_output(const NamedServer *n, JsonText *t, const char *key);
 /* Walks its generations, newest first; next(NULL) is the first. */

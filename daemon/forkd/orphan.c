@@ -9,10 +9,11 @@
 #include "daemon.h"
 #include "host.h"
 #include "process-id.h"
+#include "spare.h"
 
 #define DEATHS_MAX 3 /* of forkservers, with the same order to start an entry unanswered */
 
-static void attempt_lost(Attempt *a, const char *note) {
+void attempt_lost(Attempt *a, const char *note) {
         AttemptEnd end = { .pid = a->pid, .note = note };
 
         if (a->cgroup)
@@ -85,10 +86,9 @@ void attempt_never_ran(Attempt *a) {
                 queue_return(job->daemon->queue, job, 0);
 }
 
-/* No job comes to it any more: with its channel closed it ends. */
+/* No job comes to it any more. */
 static void orphan_spare(Attempt *a) {
-        a->channel_source = sd_event_source_disable_unref(a->channel_source);
-        close_fdp(&a->channel);
+        spare_end(a);
         if (a->phase == ATTEMPT_ORDERED)
                 attempt_free(a);
         else if (!a->daemon->keeper)
@@ -112,9 +112,12 @@ void attempt_orphaned(Attempt *a) {
                         attempt_never_ran(a); /* a new forkserver gets the order */
                         return;
                 }
-                if (a->cgroup)
+                /* nobody is left to vouch for an untrusted one, and its forkserver may have reaped
+                 * it */
+                if (a->cgroup && !a->untrusted)
                         attempt_find_leader(a);
-                if (a->phase == ATTEMPT_ORDERED && (!a->daemon->keeper || !a->cgroup)) {
+                if (a->phase == ATTEMPT_ORDERED &&
+                    (!a->daemon->keeper || !a->cgroup || a->untrusted)) {
                         attempt_lost(a, "its forkserver died while starting it");
                         return;
                 }
@@ -122,4 +125,7 @@ void attempt_orphaned(Attempt *a) {
 
         if (!a->daemon->keeper)
                 attempt_watch_alone(a);
+        else if (a->pidfd >= 0 &&
+                 process_signal(a->pidfd, 0) == -ESRCH) /* the keeper never gets it */
+                attempt_lost(a, "its forkserver reaped it, and died without saying how it ended");
 }

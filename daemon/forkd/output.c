@@ -5,6 +5,8 @@
 
 #include "output.h"
 
+#include "journal.h"
+
 #include <inttypes.h>
 #include <sys/stat.h>
 
@@ -28,6 +30,19 @@ int output_open(Output *o, int directory_fd, uint64_t job, const char *suffix) {
         return 0;
 }
 
+int output_open_journal(Output *o, uint64_t job) {
+        char identifier[32];
+        int fd;
+
+        snprintf(identifier, sizeof(identifier), "forkd-%" PRIu64, job);
+        fd = journal_stream(identifier);
+        if (fd < 0)
+                return fd;
+
+        *o = (Output){ .fd = fd, .journal = true };
+        return 0;
+}
+
 void output_close(Output *o) {
         close_fdp(&o->fd);
 }
@@ -35,7 +50,7 @@ void output_close(Output *o) {
 uint64_t output_size(const Output *o) {
         struct stat st;
 
-        if (o->fd < 0 || fstat(o->fd, &st) < 0)
+        if (o->fd < 0 || o->journal || fstat(o->fd, &st) < 0)
                 return 0;
         return (uint64_t)st.st_size;
 }

@@ -15,4 +15,5 @@ enum {
         PRIORITY_TIMER = 10,   /* deadlines: whatever made them moot has been seen by now */
         PRIORITY_QUEUE = 20,   /* starts of queued jobs: once a turn, for all that was submitted */
         PRIORITY_TIDY = 100,   /* cgroups, output: when there is nothing else to do */
+        PRIORITY_FLOOD = 110,  /* workers and hosts that say more than a turn takes */
 };

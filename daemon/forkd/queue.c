@@ -8,6 +8,7 @@
 #include "attempt.h"
 #include "daemon.h"
 #include "log.h"
+#include "text.h"
 
 #include <inttypes.h>
 #include <utlist.h>
@@ -72,14 +73,34 @@ static void wake_at(Queue *q, uint64_t usec) {
         (void)sd_event_source_set_enabled(q->later, SD_EVENT_ONESHOT);
 }
 
-/* The forkserver may have been replaced since the job was accepted, by one of somebody else. */
-static bool may_use_server(const Job *job) {
+/* The forkserver may have been replaced by one of somebody else. */
+static bool may_use_server(const Job *job, const NamedServer *n) {
         const Owner *o = &job->owner;
         const Peer peer = { .uid = o->uid, .gid = o->gid, .pid = o->pid };
+
+        return named_permits(n, &peer);
+}
+
+/* Its forkserver may be another one since the job was accepted. False: the job has ended. */
+static bool check_server(Job *job) {
         const NamedServer *n =
                 job->spec->server ? named_find(job->daemon->named, job->spec->server) : NULL;
+        char text[256];
 
-        return !n || named_permits(n, &peer);
+        if (!n)
+                return true;
+        if (!may_use_server(job, n))
+                snprintf(text, sizeof(text), "uid %u may not use the forkserver '%s' of today",
+                         job->owner.uid, job->spec->server);
+        else if (named_invalid(n) && job->spec->start_method == START_METHOD_SPAWN)
+                text_format(text, sizeof(text),
+                            "nothing is started by the configuration of the forkserver '%s': %s",
+                            job->spec->server, named_invalid(n));
+        else
+                return true;
+        queue_remove(job->daemon->queue, job);
+        job_finish_unstarted(job, RESULT_SERVER_FAILED, text);
+        return false;
 }
 
 static int start_job(Job *job) {
@@ -92,17 +113,13 @@ static int start_job(Job *job) {
                 wake_at(d->queue, job->not_before);
                 return 0;
         }
+        if (!check_server(job))
+                return 0;
         r = server_set_pick(d->servers, job->spec, &server);
         if (r == SERVER_E_WAIT)
                 return START_WAITS;
 
         queue_remove(d->queue, job);
-        if (!may_use_server(job)) {
-                snprintf(text, sizeof(text), "uid %u may not use the forkserver '%s' of today",
-                         job->owner.uid, job->spec->server);
-                job_finish_unstarted(job, RESULT_SERVER_FAILED, text);
-                return 0;
-        }
         if (r > 0) {
                 server_set_pick_reason(d->servers, job->spec, text, sizeof(text));
                 job_finish_unstarted(job, RESULT_SERVER_FAILED, text);
@@ -114,7 +131,8 @@ static int start_job(Job *job) {
             queue_retry(d->queue, job))
                 return START_REFUSED;
         if (r < 0) {
-                log_warning_errno(r, "job %" PRIu64 ": cannot order its start", job->id);
+                log_about(LOG_WARNING, r, LOG_JOB(job->id),
+                          "job %" PRIu64 ": cannot order its start", job->id);
                 job_finish_unstarted(job, RESULT_SERVER_FAILED, strerror(-r));
         }
         return 0;
@@ -407,7 +425,8 @@ void queue_return(Queue *q, Job *job, uint64_t delay_usec) {
         job_set_state(job, JOB_QUEUED);
         r = arm_deadline(job);
         if (r < 0)
-                log_warning_errno(r, "job %" PRIu64 ": ignoring its queue deadline", job->id);
+                log_about(LOG_WARNING, r, LOG_JOB(job->id),
+                          "job %" PRIu64 ": ignoring its queue deadline", job->id);
         job->not_before = now + delay_usec;
         job->list = queue_list(q, job);
         /* several that come back keep their order */

@@ -19,7 +19,7 @@ void server_file_warn(char ***warnings, const char *file, unsigned line, const c
                 warning = NULL;
                 return;
         }
-        log_warning("%s", warning);
+        log_about(LOG_WARNING, 0, LOG_EVENT(CONFIG_IGNORED), "%s", warning);
         /* one forkserver may be read again and again */
         if (!*warnings || !text_in_list(warning, (const char *const *)*warnings))
                 (void)strings_append(warnings, warning);

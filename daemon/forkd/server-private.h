@@ -28,7 +28,8 @@ struct Server {
         json_t *entries; /* as in Ready */
         char reason[512];
         Attempt *attempts;
-        size_t n_attempts;
+        size_t n_attempts, n_unwanted;
+        unsigned polled;      /* in this round of server_set_poll() */
         ServerOutput *output; /* what the channel did not take yet */
         sd_event_source *channel_source, *pidfd_source, *restart_timer, *answer_timer;
         Server *prev, *next;
@@ -39,11 +40,10 @@ struct Server {
         unsigned generation;
         Attempt *host; /* its process: borrowed from its spawner's list; NULL: none any more */
         uid_t uid;
-        HostLog *log;                         /* what its processes write */
-        uint64_t started_at;                  /* CLOCK_REALTIME */
-        uint64_t ready_at;                    /* CLOCK_MONOTONIC; 0: never */
-        json_t *early_ready;                  /* has come before its pid is known; owned */
-        uint64_t private_bytes, shared_bytes; /* of its process when it got ready; 0: not known */
+        HostLog *log;                /* what its processes write */
+        uint64_t started_at;         /* CLOCK_REALTIME */
+        uint64_t ready_at;           /* CLOCK_MONOTONIC; 0: never */
+        json_t *early_ready;         /* has come before its pid is known; owned */
         sd_event_source *host_timer; /* PreloadTimeout=; later: how long its end may take */
         uint64_t preload_timeout;    /* µs */
         unsigned complaints;         /* logged about what it sends */
@@ -60,6 +60,7 @@ struct Server {
         bool spare_ordered;      /* one is out, and not ready yet */
         uint64_t spare_due; /* CLOCK_MONOTONIC: the next is ordered then, whatever comes; 0: no */
         uint64_t spare_not_before; /* CLOCK_MONOTONIC: after young deaths */
+        bool spare_untaken; /* former spares may still be about to take their tokens */
         sd_event_source *spare_timer;
 };
 
@@ -68,6 +69,7 @@ struct ServerSet {
         Server *servers;  /* spawners, the twin if there is one, generations of named ones */
         Attempt *orphans; /* attempts whose forkserver is gone */
         bool stopping;
+        unsigned polls;
 };
 
 Server *server_new(ServerKind kind);

@@ -37,14 +37,17 @@ static int on_restart(sd_event_source *source, uint64_t usec, void *userdata) {
         if (r < 0) {
                 snprintf(s->reason, sizeof(s->reason), "cannot start %s: %s", s->argv[0],
                          strerror(-r));
-                log_error("%s: %s", server_name(s), s->reason);
+                log_about(LOG_ERR, 0,
+                          (LogAbout){ .server = server_name(s), .event = LOG_EVENT_SERVER_FAILED },
+                          "%s: %s", server_name(s), s->reason);
                 s->state = SERVER_FAILED;
                 server_restart(s);
                 return 0;
         }
         r = server_attach(s, s->daemon);
         if (r < 0) {
-                log_error_errno(r, "%s: cannot attach to it", server_name(s));
+                log_about(LOG_ERR, r, LOG_SERVER(server_name(s)), "%s: cannot attach to it",
+                          server_name(s));
                 server_gone(s);
                 return 0;
         }
@@ -79,7 +82,8 @@ void server_restart(Server *s) {
         r = sd_event_add_time_relative(s->daemon->event, &s->restart_timer, CLOCK_MONOTONIC,
                                        restart_delay(s->failures), 0, on_restart, s);
         if (r < 0)
-                log_error_errno(r, "%s: cannot arrange its restart", server_name(s));
+                log_about(LOG_ERR, r, LOG_SERVER(server_name(s)), "%s: cannot arrange its restart",
+                          server_name(s));
 }
 
 Server *server_new(ServerKind kind) {
@@ -240,10 +244,10 @@ int server_set_pick(ServerSet *set, const JobSpec *spec, Server **ret) {
         return n ? named_pick(n, spec->entry, ret) : SERVER_E_NONE;
 }
 
-static void named_pick_reason(NamedServer *n, const JobSpec *spec, char *ret, size_t size) {
+static void named_pick_reason(const NamedServer *n, const JobSpec *spec, char *ret, size_t size) {
         Server *s;
 
-        if (named_pick(n, spec->entry, &s) == SERVER_E_NO_ENTRY)
+        if (named_look(n, spec->entry, &s) == SERVER_E_NO_ENTRY)
                 text_format(ret, size, "the forkserver '%s' has no entry '%s'", spec->server,
                             spec->entry);
         else if (named_state(n) == NAMED_FAILED)
@@ -352,7 +356,11 @@ static int on_answer_late(sd_event_source *source, uint64_t usec, void *userdata
         hanging = hanging_start(s);
         since = now_usec(CLOCK_MONOTONIC) - hanging->ordered_at;
         if (!s->held && since >= ANSWER_USEC)
-                log_warning("spawner with pid %d does not answer", s->pid);
+                log_about(LOG_WARNING, 0,
+                          (LogAbout){ .server = server_name(s),
+                                      .job = hanging->job_id,
+                                      .event = LOG_EVENT_SPAWNER_HELD_UP },
+                          "spawner with pid %d does not answer", s->pid);
         s->held = since >= ANSWER_USEC;
         n = count_spawners(set, &n_free);
         if (s->held && n_free == 0 && n < SPAWNERS_MAX && spawner_start(set, &another) == 0)
@@ -377,8 +385,24 @@ void server_watch_answers(Server *s) {
 
 /* ---- workers and orphans */
 
+void server_count_unwanted(Attempt *a) {
+        if (!a->server || a->unwanted)
+                return;
+        a->unwanted = true;
+        a->server->n_unwanted++;
+}
+
+static void uncount_unwanted(Attempt *a) {
+        if (!a->unwanted)
+                return;
+        a->unwanted = false;
+        if (a->server->n_unwanted-- == SERVER_UNWANTED_MAX)
+                queue_wake(a->daemon->queue);
+}
+
 void server_move_to_orphans(Server *s, Attempt *a) {
         spare_forget(a);
+        uncount_unwanted(a);
         DL_DELETE(s->attempts, a);
         s->n_attempts--;
         a->server = NULL;
@@ -389,6 +413,7 @@ void server_remove_attempt(ServerSet *set, Attempt *a) {
         if (a->host)
                 a->host->host = NULL;
         spare_forget(a);
+        uncount_unwanted(a);
         if (a->server) {
                 DL_DELETE(a->server->attempts, a);
                 a->server->n_attempts--;
@@ -398,11 +423,24 @@ void server_remove_attempt(ServerSet *set, Attempt *a) {
         a->server = NULL;
 }
 
-void server_set_poll(ServerSet *set) {
-        Server *s, *next;
+static Server *next_to_poll(const ServerSet *set) {
+        Server *s;
 
-        DL_FOREACH_SAFE (set->servers, s, next)
+        DL_FOREACH (set->servers, s)
+                if (s->polled != set->polls)
+                        return s;
+        return NULL;
+}
+
+/* What a spawner says may be the end of others in the list. */
+void server_set_poll(ServerSet *set) {
+        Server *s;
+
+        set->polls++;
+        while ((s = next_to_poll(set))) {
+                s->polled = set->polls;
                 server_look(s);
+        }
 }
 
 void server_set_wait_twin(ServerSet *set) {

@@ -371,34 +371,34 @@ static const char *contradiction(const ServerSettings *s) {
         return NULL;
 }
 
-int server_settings_load(ServerSettings **ret, const char *name, char *const *dirs,
-                         char ***warnings, char **ret_reason) {
+typedef struct Source {
+        const char *name;
+        char *const *dirs; /* NULL: text */
+        const char *text;
+        size_t length;
+} Source;
+
+static int settings_read(ServerSettings **ret, const Source *source, char ***warnings,
+                         char **ret_reason) {
         _cleanup_(server_settings_freep) ServerSettings *s = NULL;
         _cleanup_(freep) char *reason = NULL;
-        char **names = NULL, file[sizeof("servers/.conf") + SERVER_NAME_MAX];
+        char file[sizeof("servers/.conf") + SERVER_NAME_MAX];
         Reading reading = { .warnings = warnings, .reason = &reason };
         const char *sentence;
-        bool there = false;
         int r;
 
-        if (!server_name_valid(name))
-                return SERVER_SETTINGS_E_NONE;
-        r = server_settings_names(&names, dirs, NULL);
-        if (r < 0)
-                return r;
-        for (char **n = names; *n; n++)
-                there |= streq(*n, name);
-        strings_free(names);
-        if (!there)
-                return SERVER_SETTINGS_E_NONE;
-
-        r = server_settings_new(&s, name);
+        r = server_settings_new(&s, source->name);
         if (r < 0)
                 return r;
         s->origin = SERVER_FROM_CONFIGURATION;
         reading.settings = s;
-        snprintf(file, sizeof(file), "servers/%s.conf", name);
-        r = conf_parse(file, (const char *const *)dirs, on_assign, on_warning, &reading);
+        snprintf(file, sizeof(file), "servers/%s.conf", source->name);
+        if (source->dirs)
+                r = conf_parse(file, (const char *const *)source->dirs, on_assign, on_warning,
+                               &reading);
+        else
+                r = conf_parse_text(file, source->text, source->length, on_assign, on_warning,
+                                    &reading);
         if (r == -ENOMEM)
                 return r;
         if (r < 0 && !reason && asprintf(&reason, "%s cannot be read: %s", file, strerror(-r)) < 0)
@@ -417,6 +417,31 @@ int server_settings_load(ServerSettings **ret, const char *name, char *const *di
                 return 0;
         *ret_reason = steal(reason);
         return SERVER_SETTINGS_E_INVALID;
+}
+
+int server_settings_parse(ServerSettings **ret, const char *name, const char *text, size_t length,
+                          char ***warnings, char **ret_reason) {
+        const Source source = { .name = name, .text = text, .length = length };
+
+        return settings_read(ret, &source, warnings, ret_reason);
+}
+
+int server_settings_load(ServerSettings **ret, const char *name, char *const *dirs,
+                         char ***warnings, char **ret_reason) {
+        const Source source = { .name = name, .dirs = dirs };
+        char **names = NULL;
+        bool there = false;
+        int r;
+
+        if (!server_name_valid(name))
+                return SERVER_SETTINGS_E_NONE;
+        r = server_settings_names(&names, dirs, NULL);
+        if (r < 0)
+                return r;
+        for (char **n = names; *n; n++)
+                there |= streq(*n, name);
+        strings_free(names);
+        return there ? settings_read(ret, &source, warnings, ret_reason) : SERVER_SETTINGS_E_NONE;
 }
 
 /* ---- birth and death */

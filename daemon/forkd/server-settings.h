@@ -51,6 +51,9 @@ enum {
  * failed. */
 int server_settings_load(ServerSettings **ret, const char *name, char *const *dirs,
                          char ***warnings, char **ret_reason);
+/* The same of a text instead of a file and its drop-ins. */
+int server_settings_parse(ServerSettings **ret, const char *name, const char *text, size_t length,
+                          char ***warnings, char **ret_reason);
 /* The names for which there is a servers/NAME.conf, sorted; NULL-terminated, owned by the caller.
  * Warnings (or NULL) are about files whose names are none. */
 int server_settings_names(char ***ret, char *const *dirs, char ***warnings);

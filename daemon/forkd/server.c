@@ -30,7 +30,8 @@
         (10 * USEC_PER_MSEC) /* in that time, the channel of another user's host …               \
                               */
 #define STRANGER_TURNS  20   /* … is read so often */
-#define HOST_PACKETS    4096 /* of one host, where all that is there is wanted */
+#define STRANGER_BYTES  ((size_t)512 * 1024) /* … and so much at once, as JSON costs time */
+#define HOST_PACKETS    4096                 /* of one host, where all that is there is wanted */
 #define HOST_PACKET_MAX ((size_t)256 * 1024) /* the largest Ready fits */
 
 extern char **environ;
@@ -153,7 +154,9 @@ static void on_refused(Server *s, Packet *p) {
         if (s->kind == SERVER_HOST)
                 host_refused(s, reason);
         else
-                log_error("%s: %s", server_name(s), reason);
+                log_about(LOG_ERR, 0,
+                          (LogAbout){ .server = server_name(s), .event = LOG_EVENT_SERVER_FAILED },
+                          "%s: %s", server_name(s), reason);
 }
 
 static void on_started(Attempt *a, Packet *p) {
@@ -210,7 +213,7 @@ static void server_complain(Server *s, const char *format, ...) {
         va_start(ap, format);
         text_formatv(sentence, sizeof(sentence), format, ap);
         va_end(ap);
-        log_warning("%s: %s", server_label(s), sentence);
+        log_about(LOG_WARNING, 0, LOG_SERVER(server_label(s)), "%s: %s", server_label(s), sentence);
 }
 
 static void server_dispatch(Server *s, Packet *p) {
@@ -243,16 +246,26 @@ static void server_dispatch(Server *s, Packet *p) {
                 }
 }
 
-/* Handles what is there, at most so much that others get their turn. False when the server is gone.
- */
+static void server_set_priority(Server *s, int priority) {
+        if (s->channel_source)
+                (void)sd_event_source_set_priority(s->channel_source, priority);
+}
+
+/* Handles what is there, at most so much that others get their turn: whoever never stops comes
+ * after all others. False when the server is gone. */
 bool server_read(Server *s, unsigned max) {
-        while (s->channel >= 0 && max-- > 0) {
+        size_t bytes = 0, bytes_max = server_trusted(s) ? SIZE_MAX : STRANGER_BYTES;
+
+        while (s->channel >= 0 && max-- > 0 && bytes < bytes_max) {
                 _cleanup_(packet_done) Packet p = PACKET_NULL;
                 int r = packet_receive_bounded(
                         s->channel, s->kind == SERVER_HOST ? HOST_PACKET_MAX : PACKET_MAX, &p);
 
-                if (r == PACKET_E_AGAIN)
+                if (r == PACKET_E_AGAIN) {
+                        server_set_priority(s, PRIORITY_SERVER);
                         return true;
+                }
+                bytes += r == 0 ? p.length : PACKET_INLINE_MAX;
                 if (r == PACKET_E_INVALID) {
                         server_complain(s, "ignoring a packet that is none");
                         if (s->kind == SERVER_HOST)
@@ -265,7 +278,11 @@ bool server_read(Server *s, unsigned max) {
                 }
                 server_dispatch(s, &p);
         }
-        return s->channel >= 0;
+        if (s->channel < 0)
+                return false;
+        if (!server_trusted(s))
+                server_set_priority(s, PRIORITY_FLOOD);
+        return true;
 }
 
 static int on_channel(sd_event_source *source, int fd, uint32_t events, void *userdata) {
@@ -357,7 +374,9 @@ void server_gone(Server *s) {
                 server_end_process(s);
 
         if (!retired) {
-                log_warning("%s with pid %d has gone: %s", server_name(s), s->pid, s->reason);
+                log_about(LOG_WARNING, 0,
+                          (LogAbout){ .server = server_name(s), .event = LOG_EVENT_SERVER_GONE },
+                          "%s with pid %d has gone: %s", server_name(s), s->pid, s->reason);
                 server_set_state(s, SERVER_FAILED, s->reason);
         }
         s->heard = false;

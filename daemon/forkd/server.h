@@ -10,6 +10,8 @@
 
 #include <sys/types.h>
 
+#define SERVER_UNWANTED_MAX 128 /* then it gets no orders */
+
 typedef struct ServerSet ServerSet;
 
 typedef enum ServerKind {
@@ -91,3 +93,6 @@ bool server_trusted(const Server *s);
 void server_add_attempt(Server *s, Attempt *a);
 /* Takes it from its server, or from the orphans. */
 void server_remove_attempt(ServerSet *set, Attempt *a);
+/* Its job, or its use as a spare, has ended before it: there may be SERVER_UNWANTED_MAX of these,
+ * as a forkserver that does not answer keeps them for ever. Nothing to do for orphans. */
+void server_count_unwanted(Attempt *a);

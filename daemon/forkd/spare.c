@@ -18,6 +18,7 @@
 #define REFILL_USEC      (2 * USEC_PER_MSEC)   /* after the last job that may have wanted one … */
 #define REFILL_LATE_USEC (10 * USEC_PER_MSEC)  /* … but no later than this after the first */
 #define YOUNG_USEC       USEC_PER_SEC          /* one that dies sooner is no use to try again */
+#define END_USEC         (2 * USEC_PER_SEC)    /* with its channel closed; then it is killed */
 #define RETRY_MIN_USEC   (100 * USEC_PER_MSEC) /* after the first such death, then doubled */
 #define RETRY_MAX_USEC   (10 * USEC_PER_SEC)
 
@@ -27,7 +28,7 @@ static bool spare_missing(const Server *s) {
         const ServerSet *set = s->daemon->servers;
 
         return s->state == SERVER_READY && s->channel >= 0 && s->n_spares < s->spare_wanted &&
-               !s->daemon->draining && set && !set->stopping;
+               s->n_unwanted < SERVER_UNWANTED_MAX && !s->daemon->draining && set && !set->stopping;
 }
 
 static void arm(Server *s, uint64_t delay) {
@@ -40,7 +41,8 @@ static void arm(Server *s, uint64_t delay) {
                 r = sd_event_add_time(s->daemon->event, &s->spare_timer, CLOCK_MONOTONIC, at, 1,
                                       on_refill, s);
                 if (r < 0) {
-                        log_warning_errno(r, "%s: no spares", server_label(s));
+                        log_about(LOG_WARNING, r, LOG_SERVER(server_label(s)), "%s: no spares",
+                                  server_label(s));
                         return;
                 }
                 (void)sd_event_source_set_priority(s->spare_timer, PRIORITY_TIDY);
@@ -98,6 +100,19 @@ static int spare_order(Server *s) {
         return 0;
 }
 
+/* Who has given its end of a pipe to a job is to see the end of that when the job closes it: what
+ * was kept for a fresh worker is closed as soon as it is known that none is needed. */
+static void look_at_adopted(Server *s) {
+        Attempt *a;
+
+        s->spare_untaken = false;
+        DL_FOREACH (s->attempts, a)
+                if (a->adopted && a->job && !attempt_look_taken(a))
+                        s->spare_untaken = true;
+        if (s->spare_untaken)
+                arm(s, REFILL_USEC);
+}
+
 /* One at a time: a job that comes meanwhile waits for one fork at most. */
 static int on_refill(sd_event_source *source, uint64_t usec, void *userdata) {
         Server *s = userdata;
@@ -106,11 +121,14 @@ static int on_refill(sd_event_source *source, uint64_t usec, void *userdata) {
         (void)source;
         (void)usec;
         s->spare_due = 0;
+        if (s->spare_untaken)
+                look_at_adopted(s);
         if (!spare_missing(s) || s->spare_ordered)
                 return 0; /* spare_started() comes back here */
         r = spare_order(s);
         if (r < 0) {
-                log_warning_errno(r, "%s: cannot order a spare", server_label(s));
+                log_about(LOG_WARNING, r, LOG_SERVER(server_label(s)), "%s: cannot order a spare",
+                          server_label(s));
                 died_young(s);
                 arm(s, 0);
                 return 0;
@@ -138,8 +156,39 @@ Attempt *spare_take(Server *s) {
         return a;
 }
 
-void spare_end(Attempt *a) {
+unsigned spare_count_ready(const Server *s) {
+        unsigned n = 0;
+
+        for (const Attempt *a = s->spares; a; a = a->spare_next)
+                n++;
+        return n;
+}
+
+static int on_late(sd_event_source *source, uint64_t usec, void *userdata) {
+        (void)source;
+        (void)usec;
+        attempt_kill(userdata);
+        return 0;
+}
+
+/* It is to end by itself: nobody uses it any more. */
+static void spare_leaves(Attempt *a) {
         spare_forget(a);
+        server_count_unwanted(a);
+        if (!a->timer && attempt_set_timer(a, END_USEC, on_late) < 0)
+                attempt_kill(a);
+}
+
+void spare_adopted(Attempt *a) {
+        Server *s = a->server;
+
+        if (!s->spare_untaken && s->spare_due == 0)
+                arm(s, REFILL_USEC);
+        s->spare_untaken = true;
+}
+
+void spare_end(Attempt *a) {
+        spare_leaves(a);
         a->channel_source = sd_event_source_disable_unref(a->channel_source);
         close_fdp(&a->channel);
 }
@@ -177,7 +226,7 @@ void spare_spoiled(Attempt *a) {
                 return; /* it was told to end */
         if (now_usec(CLOCK_MONOTONIC) - a->ordered_at < YOUNG_USEC)
                 died_young(a->server);
-        spare_forget(a);
+        spare_leaves(a);
 }
 
 void spare_forget(Attempt *a) {

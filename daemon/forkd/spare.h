@@ -12,7 +12,11 @@
 void spare_refill(Server *s);
 /* A spare that is ready, the oldest, taken out of the spares; or NULL. */
 Attempt *spare_take(Server *s);
-/* Closes the channels of all: they end by themselves. */
+/* Those that wait for a job; n_spares has also what was only ordered. */
+unsigned spare_count_ready(const Server *s);
+/* One that was taken has got its job: it is looked whether it has taken the token. */
+void spare_adopted(Attempt *a);
+/* Closes the channels of all: they end by themselves, or are killed in a while. */
 void spare_end_all(Server *s);
 /* The same of one. */
 void spare_end(Attempt *a);

@@ -9,10 +9,12 @@
 #include "answer.h"
 #include "daemon.h"
 #include "host.h"
+#include "log.h"
 #include "order.h"
 #include "server-private.h"
 #include "spare.h"
 
+#include <inttypes.h>
 #include <sys/eventfd.h>
 
 #define DESCRIPTORS_SPARE 32 /* for what forkservers, the keeper and clients send us */
@@ -58,8 +60,21 @@ int attempt_new(Attempt **ret, Daemon *d, AttemptKind kind, Job *job, unsigned n
         return 0;
 }
 
+/* A journal that is not there, or does not read, is no reason to refuse a job. */
+static bool open_journal(Job *job, Output *output) {
+        int r = output_open_journal(output, job->id);
+
+        if (r < 0)
+                log_about(LOG_WARNING, r,
+                          (LogAbout){ .job = job->id, .event = LOG_EVENT_OUTPUT_TO_FILE },
+                          "job %" PRIu64 ": its output goes to files, the journal takes none",
+                          job->id);
+        return r >= 0;
+}
+
 static int open_outputs(Job *job) {
         static const char *const suffixes[] = { "out", "err" };
+        bool journal = job->daemon->config->log_to_journal;
 
         for (int i = 0; i < 2; i++) {
                 StdioKind kind = job->spec->stdio[i + 1].kind;
@@ -67,6 +82,9 @@ static int open_outputs(Job *job) {
 
                 if (job->attached || (kind != STDIO_DEFAULT && kind != STDIO_FILE) ||
                     job->outputs[i].fd >= 0)
+                        continue;
+                journal = journal && open_journal(job, &job->outputs[i]);
+                if (journal)
                         continue;
                 r = output_open(&job->outputs[i], state_dir_output_fd(job->daemon->state), job->id,
                                 suffixes[i]);
@@ -198,8 +216,7 @@ static int adopt_spare(Job *job, Server *server, Attempt **ret) {
 /* It runs from the first moment on. */
 static void adopted_begin(Attempt *a, Job *job) {
         attempt_record(a);
-        for (int i = 0; i < 3; i++)
-                close_fdp(&job->fds[i]);
+        spare_adopted(a);
         job_set_state(job, JOB_RUNNING);
 }
 

@@ -186,9 +186,11 @@ static void keeper_count_failure(Keeper *k, int status) {
                 return;
         }
         if (status == FORKD_EXIT_USAGE)
-                log_error("forkd does not accept its options or its configuration, giving up");
+                log_about(LOG_ERR, 0, LOG_EVENT(FORKD_GIVEN_UP),
+                          "forkd does not accept its options or its configuration, giving up");
         else
-                log_error("forkd ended before it was ready, %u in a row, giving up", k->n_failures);
+                log_about(LOG_ERR, 0, LOG_EVENT(FORKD_GIVEN_UP),
+                          "forkd ended before it was ready, %u in a row, giving up", k->n_failures);
         keeper_tell(k, "", "forkd does not become ready");
         keeper_end(k, status);
 }
@@ -224,10 +226,11 @@ static void keeper_log_end(const Keeper *k, int code, int status) {
                                                                                         : LOG_ERR;
 
         if (code == CLD_EXITED)
-                log_line(priority, 0, "forkd exited with status %d%s", status, when);
+                log_about(priority, 0, LOG_EVENT(FORKD_ENDED), "forkd exited with status %d%s",
+                          status, when);
         else
-                log_line(priority, 0, "forkd was killed by SIG%s%s%s", sigabbrev_np(status),
-                         code == CLD_DUMPED ? " (core dumped)" : "", when);
+                log_about(priority, 0, LOG_EVENT(FORKD_ENDED), "forkd was killed by SIG%s%s%s",
+                          sigabbrev_np(status), code == CLD_DUMPED ? " (core dumped)" : "", when);
 }
 
 static void keeper_forkd_ended(Keeper *k, int code, int status) {

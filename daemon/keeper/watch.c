@@ -50,7 +50,8 @@ static int on_watch_timer(sd_event_source *source, uint64_t usec, void *userdata
         (void)usec;
         if (k->state == KEEP_STARTING) {
                 if (now - k->started_at >= k->options->start_usec) {
-                        log_error("forkd was not ready after %llu ms, aborting it",
+                        log_about(LOG_ERR, 0, LOG_EVENT(FORKD_SILENT),
+                                  "forkd was not ready after %llu ms, aborting it",
                                   (unsigned long long)(k->options->start_usec / USEC_PER_MSEC));
                         watch_abort(k);
                         return 0;
@@ -59,7 +60,8 @@ static int on_watch_timer(sd_event_source *source, uint64_t usec, void *userdata
         } else if (k->state == KEEP_WAITING || k->options->watchdog_usec == 0)
                 watch_tell_manager(k);
         else if (++k->n_silent > TICKS) {
-                log_error("forkd was silent for %llu ms, aborting it",
+                log_about(LOG_ERR, 0, LOG_EVENT(FORKD_SILENT),
+                          "forkd was silent for %llu ms, aborting it",
                           (unsigned long long)(k->options->watchdog_usec / USEC_PER_MSEC));
                 watch_abort(k);
                 return 0;

@@ -2,16 +2,20 @@
 
 /* glibc's fork() cannot give birth in a cgroup, and a late move costs milliseconds after a quiet
  * while (it waits for an RCU grace period). clone3() can, but it does not run the handlers that
- * preloaded libraries have registered by pthread_atfork(). So the program's own __register_atfork(),
- * which all of its libraries find before glibc's, keeps a table of them besides handing them on, and
- * fork_into() runs them around clone3(). What else fork() does for a process of one thread that is
- * in no call of glibc is little: the thread's id, which the kernel writes, and its robust list.
+ * preloaded libraries have registered by pthread_atfork(). So the program's own
+ * __register_atfork(), which its libraries find before glibc's, keeps a table of them besides
+ * handing them on, and fork_into() runs them around clone3(). What else fork() does for a process
+ * of one thread that is in no call of glibc is little: the thread's id, which the kernel writes,
+ * and its robust list.
  *
  * fork() itself is used wherever that is not proven: when the table is not complete (libraries have
- * been unloaded, glibc has handlers that we do not know of) or the kernel lacks something. Lives in
+ * been unloaded; one was loaded with RTLD_DEEPBIND and calls glibc's own __register_atfork()), when
+ * somebody has put a fork() of his own before glibc's, or the kernel lacks something. Lives in
  * hosts of modules; the table is the process's, as glibc's is. */
 
 #include "fork-into.h"
+
+#include "references.h"
 
 #include <dlfcn.h>
 #include <link.h>
@@ -47,9 +51,8 @@ static bool the_table_is_full;
 int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *dso);
 
 /* The name that pthread_atfork() of every program and library calls. */
-__attribute__((visibility("default"))) int __register_atfork(void (*prepare)(void),
-                                                             void (*parent)(void),
-                                                             void (*child)(void), void *dso) {
+__attribute__((visibility("default"))) int
+__register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void), void *dso) {
         RegisterAtfork next = (RegisterAtfork)dlsym(RTLD_NEXT, "__register_atfork");
         int r = next ? next(prepare, parent, child, dso) : ENOSYS;
 
@@ -63,19 +66,39 @@ __attribute__((visibility("default"))) int __register_atfork(void (*prepare)(voi
         return 0;
 }
 
-/* glibc forgets the handlers of a library that is unloaded, and tells nobody. */
-static int on_object(struct dl_phdr_info *info, size_t size, void *userdata) {
+static int on_count(struct dl_phdr_info *info, size_t size, void *userdata) {
+        unsigned long long *counts = userdata;
+
         (void)size;
-        *(unsigned long long *)userdata = info->dlpi_subs;
+        counts[0] = info->dlpi_adds;
+        counts[1] = info->dlpi_subs;
         return 1;
 }
 
-bool fork_into_is_proven(void) {
-        unsigned long long n_unloaded = 0;
+/* A library that was loaded first may have put its own before it. */
+static bool fork_is_of_glibc(void) {
+        void *ours = dlsym(RTLD_DEFAULT, "fork"),
+             *other = dlsym(RTLD_DEFAULT, "gnu_get_libc_version");
+        Dl_info fork_info, libc_info;
 
-        (void)dl_iterate_phdr(on_object, &n_unloaded);
-        return !the_table_is_full && n_unloaded == 0 &&
-               dlsym(RTLD_DEFAULT, "__register_atfork") == (void *)__register_atfork;
+        return ours && other && dladdr(ours, &fork_info) != 0 && dladdr(other, &libc_info) != 0 &&
+               fork_info.dli_fbase == libc_info.dli_fbase;
+}
+
+bool fork_into_is_proven(void) {
+        static unsigned long long n_looked_at; /* objects, when they were last */
+        static bool all_ours;
+        unsigned long long counts[2] = { 0, 0 };
+
+        (void)dl_iterate_phdr(on_count, counts);
+        if (counts[0] != n_looked_at) {
+                n_looked_at = counts[0];
+                all_ours = dlsym(RTLD_DEFAULT, "__register_atfork") == (void *)__register_atfork &&
+                           fork_is_of_glibc() &&
+                           references_lead_to("__register_atfork", (uintptr_t)__register_atfork);
+        }
+        /* glibc forgets the handlers of a library that is unloaded, and tells nobody */
+        return all_ours && !the_table_is_full && counts[1] == 0;
 }
 #else
 bool fork_into_is_proven(void) {
@@ -105,8 +128,8 @@ static void birth_child(const Birth *birth) {
 static pid_t birth_clone(const Birth *birth, int cgroup, int *ret_pidfd) {
         int pidfd = -1;
         struct clone_args args = {
-                .flags = CLONE_PIDFD | CLONE_INTO_CGROUP | CLONE_CHILD_SETTID |
-                         CLONE_CHILD_CLEARTID,
+                .flags =
+                        CLONE_PIDFD | CLONE_INTO_CGROUP | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID,
                 .pidfd = (uintptr_t)&pidfd,
                 .child_tid = (uintptr_t)birth->tid,
                 .exit_signal = SIGCHLD,

@@ -475,12 +475,22 @@ static TitleArea *take_title(const ServeOptions *options) {
         return title;
 }
 
+/* Preloaded code may have closed them; what we are sent would get their numbers then. */
+static int fill_streams(void) {
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+                if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
+                        return -errno;
+        return 0;
+}
+
 static int server_init(Server *s, const ServeOptions *options) {
         int flags, r;
 
         *s = (Server){ .options = options, .epoll = -1, .reset_oom_score = oom_score_is_set() };
 
-        r = descriptor_limit_raise(&s->descriptors);
+        r = fill_streams();
+        if (r >= 0)
+                r = descriptor_limit_raise(&s->descriptors);
         if (r < 0)
                 return r;
         flags = fcntl(options->channel, F_GETFL);
@@ -542,7 +552,8 @@ int serve(const ServeOptions *options, WorkerProgram *ret_program) {
 int serve_worker(const ServeOptions *options, WorkerProgram *ret_program) {
         WorkerOptions worker = { .modules = options->modules, .program = options->program };
 
-        if (fcntl(options->channel, F_SETFD, FD_CLOEXEC) < 0 || child_reset_signals() < 0)
+        if (fill_streams() < 0 || fcntl(options->channel, F_SETFD, FD_CLOEXEC) < 0 ||
+            child_reset_signals() < 0)
                 return EXIT_FAILURE;
         worker.title = take_title(options);
         (void)worker_run_one_shot(&worker, options->channel, ret_program);

@@ -22,6 +22,8 @@
 typedef struct Worker {
         const WorkerOptions *options;
         WorkerChannel channel;
+        Packet adoption; /* kept for good: the environment and the title are in it … */
+        Plan *plan;      /* … and in what was made of it */
         bool one_shot;
         bool cancelled;            /* before the call came */
         const ForkdModule *failed; /* its worker_start() did */
@@ -252,31 +254,32 @@ static noreturn void worker_fail_plan(const Worker *w, int error, const char *re
         worker_fail(w->channel.fd, &failure);
 }
 
-/* Becomes the job's. What is kept is kept for good: the environment and the title are in it. */
-static void worker_adopt(Worker *w, Packet *packet) {
-        const char *title = json_string_value(json_object_get(packet->parameters, "title"));
+/* Becomes the job's. */
+static void worker_adopt(Worker *w) {
+        const char *title = json_string_value(json_object_get(w->adoption.parameters, "title"));
         JsonText room = { .text = malloc(FAILED_SIZE), .room = FAILED_SIZE };
         ChildReport failure = { 0 };
         const char *reason = NULL;
-        Plan *plan = NULL;
         int r;
 
-        r = room.text ? plan_new(&plan, packet, w->one_shot ? PLAN_ONE_SHOT : PLAN_ENTRY, &reason)
+        r = room.text ? plan_new(&w->plan, &w->adoption, w->one_shot ? PLAN_ONE_SHOT : PLAN_ENTRY,
+                                 &reason)
                       : -ENOMEM;
         if (r != 0)
                 worker_fail_plan(w, r < 0 ? -r : EINVAL, reason);
-        plan->reset_oom_score = w->options->reset_oom_score;
-        plan_default_descriptors(plan, &w->options->descriptors);
+        w->plan->reset_oom_score = w->options->reset_oom_score;
+        plan_default_descriptors(w->plan, &w->options->descriptors);
 
-        r = w->one_shot ? child_prepare_one_shot(plan, &failure) : child_prepare(plan, &failure);
+        r = w->one_shot ? child_prepare_one_shot(w->plan, &failure)
+                        : child_prepare(w->plan, &failure);
         if (r < 0) {
                 send_failed(w->channel.fd, &failure, &room);
                 _exit(CHILD_EXIT_STATUS);
         }
         json_text_done(&room);
-        for (; packet->n_fds > 0; packet->n_fds--)
-                close_fd(packet->fds[packet->n_fds - 1]);
-        environ = (char **)plan->envp;
+        for (; w->adoption.n_fds > 0; w->adoption.n_fds--)
+                close_fd(w->adoption.fds[w->adoption.n_fds - 1]);
+        environ = (char **)w->plan->envp;
         if (title)
                 title_set(w->options->title, title);
 }
@@ -291,7 +294,8 @@ static void worker_await_adoption(Worker *w) {
                 if (r != 0)
                         _exit(r == PACKET_E_CLOSED && !w->one_shot ? EXIT_SUCCESS : EXIT_FAILURE);
                 if (streq(packet.method, "Adopt")) {
-                        worker_adopt(w, &packet);
+                        w->adoption = packet;
+                        worker_adopt(w);
                         return;
                 }
                 if (streq(packet.method, "Call"))

@@ -305,6 +305,10 @@ def test_terminal(fake, environment):
     assert "\033" not in on_terminal(["list"], dict(e, NO_COLOR="1"))
     assert "\033" not in on_terminal(["list"], dict(e, TERM="dumb"))
     assert '\n  "status"' in on_terminal(["show", "1", "--json"], e).replace("\r", "")
+    value = ["run", "--method=fork", "value"]
+    assert on_terminal(value, e) == '{"value":"120"}\r\n'
+    assert on_terminal(value, e, (24, 15)) == '{"value":"120"}\r\n'  # it fits
+    assert on_terminal(value, e, (24, 14)) == '{\r\n  "value": "120"\r\n}\r\n'
     fake.jobs = {}
     assert on_terminal(["list"], e) == "no jobs\r\n"
 
@@ -467,7 +471,7 @@ def test_logs_follow_into_a_closed_pipe(fake, start, tmp_path):
         (["submit", "--method=fork", "--server=s", "x"], "spawn for a fresh process"),
         (["submit", "--method=spawn"], "give a command"),
         (["submit", "--method=spawn", "/bin/ls"], "`forkctl submit -- /bin/ls`"),
-        (["submit", "--server=s"], "name the entry"),
+        (["submit", "--server=s"], "the entry main of a program may be left out before --"),
         (["submit", "--server=s", "text=a"], "before its arguments: ENTRY text=a"),
         (["submit", "--server=s", '{"a": 1}'], "before its arguments"),
         (["submit", "--server=s", "2"], "no name of an entry"),
@@ -553,14 +557,16 @@ def test_no_daemon(environment, tmp_path):
     path = str(tmp_path / "socket")
     assert run("list", "--address", path) == (
         f"forkctl: cannot connect to {path}: No such file or directory; is forkd running? "
-        "start it with `forkd`, or name its socket with --address\n"
+        "start it with `forkd-keeper`, or name its socket with --address\n"
     )
     (tmp_path / "socket").touch()
     assert "Connection refused; is forkd running?" in run("list", FORKD_ADDRESS="unix:" + path)
     assert "XDG_RUNTIME_DIR is not set" in run("list", "--user")
     assert "FORKD_ADDRESS is 'x', which is no address" in run("list", FORKD_ADDRESS="x")
     assert "'x' is no address" in run("list", "-a", "x")
-    assert str(tmp_path) + "/forkd/org.forkd" in run("list", "--user", XDG_RUNTIME_DIR=str(tmp_path))
+    own = run("list", "--user", XDG_RUNTIME_DIR=str(tmp_path))
+    assert str(tmp_path) + "/forkd/org.forkd" in own
+    assert "start it with `systemctl --user start forkd.socket` or `forkd-keeper`" in own
 
 
 def test_closed_pipe(fake, environment):

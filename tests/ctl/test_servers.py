@@ -103,6 +103,9 @@ def test_show(ctl, fake):
     out = ctl("servers", "show", "broken").stdout
     assert out.startswith("broken#1: failed\n") and re.search(f"^reason: +{re.escape(REASON)}$", out, re.M)
     assert "command:       python3 '/x/a host.py'\n" in ctl("servers", "show", "host").stdout
+    fake.servers["broken"]["state"] = "starting"
+    assert re.search(f"^last failure: +{re.escape(REASON)}$", ctl("servers", "show", "broken").stdout, re.M)
+    fake.servers["broken"]["state"] = "failed"
     fake.servers["broken"]["nextStartAtUSec"] = 1
     fake.shown["broken"] = {"workers": [{"pid": 5, "generation": 1, "state": "running", "job": 3}]}
     assert ctl("servers", "show", "broken").stdout.endswith("\n  5    1  job 3\n")
@@ -141,7 +144,7 @@ def test_start(ctl, fake, tmp_path):
     assert asked(fake)[1] == {"name": "configured"}
 
 
-def test_start_that_fails(ctl, fake):
+def test_start_that_fails(ctl, fake, tmp_path):
     sentence = "forkctl: the forkserver 'broken' failed: module 'broken': its preload failed: no dictionary\n"
     start = "servers", "start", "broken", "--module=broken"
     p = ctl(*start, status=125)
@@ -151,6 +154,23 @@ def test_start_that_fails(ctl, fake):
     fake.shown["broken"] = {"output": ["tried /a", "no dictionary"]}
     assert ctl(*start, status=125).stderr == f"{sentence}forkctl: what it has written: `forkctl servers show broken`\n"
     assert ctl(*start, "-q", "--json", status=125).stderr == sentence
+    fake.servers["broken"]["state"] = "stopping"  # soon there is nothing to show
+    assert ctl(*start, status=125).stderr == sentence
+
+    (tmp_path / "host.py").touch()
+    command = "servers", "start", "broken", "--", "python3", "-u", "nothing.py", "host.py"
+    note = f"forkctl: it does not run in this directory: for the file 'host.py' write {tmp_path}/host.py\n"
+    assert ctl(*command, status=125, cwd=tmp_path).stderr == sentence + note
+    assert ctl(*command[:-1], f"{tmp_path}/host.py", status=125, cwd=tmp_path).stderr == sentence
+
+    def unknown(*a):
+        raise Failure("org.forkd.servers.NoSuchServer", server="x", sentence="there is no forkserver 'x' yet")
+
+    fake.handlers["Start"] = unknown
+    assert ctl("servers", "start", "x", status=125).stderr == (
+        "forkctl: there is no forkserver 'x' yet\n"
+        "forkctl: a new one needs --module=MODULE, or a command behind --\n"
+    )
 
     def taken(*a):
         raise Failure("org.forkd.servers.NameTaken", server="x", sentence="there is a forkserver 'x' already")

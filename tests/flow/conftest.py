@@ -48,7 +48,7 @@ def become(name):
     os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
     processes.prctl(processes.PR_SET_DUMPABLE, 1)
     os.environ.update(USER=name, LOGNAME=name, HOME='/nonexistent')
-    os.chdir('/')
+    os.chdir(TOP)  # where workers of pytest-xdist look for what the command line names
 
 
 def pytest_configure(config):

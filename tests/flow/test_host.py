@@ -139,6 +139,8 @@ def test_one_shot(host):
     assert value['preloaded']['server'] == 'py'
     certificate = host.run({'startMethod': 'spawn', **job('fail')})
     assert certificate['result'] == 'error'
+    certificate = host.run({'startMethod': 'spawn', **job('facts', directory='/no/such')})
+    assert (certificate['result'], certificate['stage']) == ('setup-failed', 'directory')
 
 
 def test_a_small_host(forkd):
@@ -157,8 +159,8 @@ def test_a_small_host(forkd):
     assert (certificate['result'], certificate['stage']) == ('setup-failed', 'directory')
     certificate = daemon.wait(daemon.submit(job('leave', {'status': 5})))
     assert (certificate['result'], certificate['status']) == ('exit', 5)
-    certificate = daemon.run({'startMethod': 'spawn', **job('echo', {'n': 1})})
-    assert certificate['value']['n'] == 1
+    certificate = daemon.run({'startMethod': 'spawn', **job('echo', {'n': 1}, directory='/tmp')})
+    assert certificate['value'] == {'n': 1, 'directory': '/tmp'}
     assert daemon.server_call('Reload', 'py')['server']['generation'] == 2
     assert daemon.run(job('echo', {'n': 1}))['result'] == 'success'
 

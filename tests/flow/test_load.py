@@ -100,33 +100,27 @@ def test_keep_finished(forkd, spawn):
     assert names <= {str(k) for k in kept}
 
 
+@pytest.mark.root
 @pytest.mark.timeout(60)
-def test_no_more_processes(forkd, work, fifo, nobody, directory):
+def test_no_more_processes(forkd, work, nobody, directory):
     """fork fails with EAGAIN: jobs wait for their turn or say why, and all goes well when there is room again.
-    Only an ordinary user is bound by RLIMIT_NPROC, so root lets one run the daemon."""
-    if os.getuid() == 0:
-        uid, gid = 61317, nobody[1]  # a user of this test alone: the limit counts all processes of a user
-        os.mkdir(os.path.join(directory, 'd'))
-        for name in ('run', 'state', 'config'):
-            os.mkdir(os.path.join(directory, 'd', name))
-            os.chown(os.path.join(directory, 'd', name), uid, gid)
+    Only an ordinary user is bound by RLIMIT_NPROC, which counts all processes of a user: root lets one run the daemon
+    that runs nothing else."""
+    uid, gid = 100_000 + os.getpid(), nobody[1]
+    os.mkdir(os.path.join(directory, 'd'))
+    for name in ('run', 'state', 'config'):
+        os.mkdir(os.path.join(directory, 'd', name))
+        os.chown(os.path.join(directory, 'd', name), uid, gid)
 
-        def become():
-            os.setgroups([])
-            os.setresgid(gid, gid, gid)
-            os.setresuid(uid, uid, uid)
-            resource.setrlimit(resource.RLIMIT_NPROC, (16, 16))
-        count = os.path.join(directory, 'd', 'preloads')
-        open(count, 'w').close()
-        os.chown(count, uid, gid)
-        daemon = forkd(preexec=become, config='MaxRunning=100', options=['--user'], cgroups=False)
-    else:
-        mine = sum(1 for p in os.listdir('/proc') if p.isdigit() and owner(p) == os.getuid())
-        limit = mine + 14
-
-        def become():
-            resource.setrlimit(resource.RLIMIT_NPROC, (limit, limit))
-        daemon = forkd(preexec=become, config='MaxRunning=100')
+    def become():
+        os.setgroups([])
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+        resource.setrlimit(resource.RLIMIT_NPROC, (16, 16))
+    count = os.path.join(directory, 'd', 'preloads')
+    open(count, 'w').close()
+    os.chown(count, uid, gid)
+    daemon = forkd(preexec=become, config='MaxRunning=100', options=['--user'], cgroups=False)
     ids = daemon.submit(*(work.job('linger', 200_000) for _ in range(40)))
     certificates = daemon.wait(*ids)
     for certificate in certificates:
@@ -137,13 +131,6 @@ def test_no_more_processes(forkd, work, fifo, nobody, directory):
             assert 'Resource temporarily unavailable' in certificate['sentence']
     assert sum(c['result'] == 'success' for c in certificates) >= 5
     assert daemon.run(work.succeed())['result'] == 'success'
-
-
-def owner(pid):
-    try:
-        return os.stat(f'/proc/{pid}').st_uid
-    except FileNotFoundError:
-        return None
 
 
 @pytest.mark.root

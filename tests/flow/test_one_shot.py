@@ -2,9 +2,11 @@
 """Entries by the method spawn: each gets a fresh host that preloads first."""
 
 import os
+import pwd
 
 import pytest
 
+import harness
 import processes
 import varlink
 
@@ -32,12 +34,11 @@ def test_a_preload_for_each_job(flow):
 
 
 def test_without_a_forkserver(flow):
-    """Then Module= of forkd.conf is what is preloaded, with the job's own environment."""
+    """Then Module= of forkd.conf is what is preloaded, which the job's environment does not reach."""
     certificate = flow.run(spawn_entry('mirror', {'n': 1}, server=None,
-                                       environment={'FORKD_TEST_COUNT': flow.count_path,
-                                                    'ASAN_OPTIONS': flow.environment['ASAN_OPTIONS']}))
+                                       environment={'FORKD_TEST_COUNT': flow.count_path}))
     assert (certificate['result'], certificate['value']) == ('success', {'n': 1})
-    assert flow.preloads() == 2
+    assert flow.preloads() == 1
 
 
 def test_without_any_module(forkd):
@@ -106,17 +107,56 @@ def test_any_state_of_the_forkserver_will_do(forkd, state):
     assert daemon.run(spawn_entry('mirror', {'n': 1}))['value'] == {'n': 1}
 
 
-def test_the_environment_is_both(forkd):
-    """The job's, and what the forkserver's configuration adds; nothing of the daemon's, nothing of the protocol."""
-    daemon = forkd(servers={'py': {'module': '', 'command': f'/usr/bin/python3 -I {HOST}',
-                                   'environment': {'COLOUR': 'blue'}, 'arguments': '{"model": "small"}'}})
-    value = daemon.run(spawn_entry('facts', server='py', environment={'MINE': '1'}))['value']
-    assert value['environment']['MINE'] == '1' and value['environment']['COLOUR'] == 'blue'
-    assert 'FORKD_TEST_CANARY' not in value['environment']
-    assert value['preloaded']['server'] == 'py'
-    assert value['preloaded']['arguments'] == {'model': 'small'}
-    assert value['preloaded']['pid'] == value['pid']  # it has not forked
-    assert [n for n in value['environment'] if n.startswith('FORKD_')] in ([], ['FORKD_TEST_COUNT'])
+HOST_SERVER = {'module': '', 'command': f'/usr/bin/python3 -I {HOST}', 'environment': {'COLOUR': 'blue'},
+               'arguments': '{"model": "small"}'}
+
+
+def check_environments(daemon, server, user):
+    """The preload gets the forkserver's, the entry the job's: all of it and nothing else."""
+    mine = {'LD_PRELOAD': '/no/such/of-a-job.so', 'MINE': '1'}
+    value = daemon.run(spawn_entry('facts', server=server, environment=mine, directory='/tmp', umask=0o077))['value']
+    preloaded = value['preloaded']
+    assert (value['environment'], value['directory'], value['umask']) == (mine, '/tmp', 0o077)
+    assert preloaded['pid'] == value['pid']  # it has not forked
+    assert preloaded['directory'] == '/'  # whose modules an interpreter would take for its own
+    assert (preloaded['server'], preloaded['arguments']) == (server, {'model': 'small'})
+    assert preloaded['environment'].pop('COLOUR') == 'blue'
+    assert not preloaded['left'] or preloaded['left'] == ['FORKD_TEST_COUNT']
+    home = {n: v for n, v in preloaded['environment'].items() if n in ('PATH', 'HOME', 'USER', 'SHELL', 'LANG')}
+    assert home['HOME'] == pwd.getpwuid(user).pw_dir
+    assert set(preloaded['environment']) - set(home) <= {'FORKD_TEST_COUNT', 'ASAN_OPTIONS', 'LC_CTYPE'}
+    # a job that says nothing has what any job of that user has
+    assert daemon.run(spawn_entry('facts', server=server))['value']['environment'] == home
+
+
+def test_environments(forkd):
+    check_environments(forkd(servers={'py': HOST_SERVER}), 'py', os.getuid())
+
+
+@pytest.mark.root
+def test_environments_of_other_users(forkd, nobody):
+    """Whoever may use a forkserver of another user does not choose what its process loads, nor where."""
+    daemon = forkd(servers={'theirs': {**HOST_SERVER, 'user': 'nobody'}, 'open': {**HOST_SERVER, 'allow': '*'}})
+    check_environments(daemon, 'theirs', nobody[0])
+    harness.as_user(*nobody, [], lambda: check_environments(daemon, 'open', 0))
+
+
+def test_its_title(flow, fifo):
+    beacon = fifo()
+    job = flow.submit(spawn_entry('work', {'argv': ['forever', beacon.path]}))
+    pid = int(beacon.expect('ready'))
+    assert processes.read(f'/proc/{pid}/cmdline').strip('\0') == f'forkd: flow job {job} work'
+    flow.call('Cancel', ids=[job])
+    flow.wait(job)
+
+
+def test_where_it_is(flow, directory):
+    """Streams by relative paths, which are the job's, are opened before it is there."""
+    job = spawn_entry('mirror', {'n': 1}, directory=directory, stdout={'path': 'said'})
+    assert flow.run(job)['result'] == 'success'
+    assert os.path.exists(os.path.join(directory, 'said'))
+    certificate = flow.run(spawn_entry('mirror', {'n': 1}, directory='/no/such'))
+    assert (certificate['result'], certificate['stage']) == ('setup-failed', 'directory')
 
 
 def test_it_can_be_ended(flow, fifo):

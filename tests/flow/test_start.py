@@ -3,9 +3,10 @@
 
 import errno
 import os
+import grp
 import pwd
 import re
-import grp
+import select
 
 import pytest
 
@@ -283,7 +284,7 @@ def test_process_title_of_an_entry(daemon, facts, work):
     elif work.server == 'flow':
         assert re.fullmatch(r'forkd: flow#1 job \d+ work', title)
     elif work.method == 'spawn-entry':
-        assert 'forkd' in title
+        assert re.fullmatch(r'forkd: (flow|twin) job \d+ work', title)
     else:
         assert 'hygiene' in command
 
@@ -306,6 +307,20 @@ def test_descriptors_of_an_attached_job(daemon, work):
     assert os.read(err_read, 100) == b''
     os.close(out_read)
     os.close(err_read)
+
+
+def test_a_reader_sees_the_end_when_the_job_closes_its_output(daemon, work):
+    """While the job runs on: nobody in the daemon holds a copy for longer than the start takes."""
+    if work.method == 'spares':
+        daemon.wait(daemon.submit(work.succeed()))
+        processes.eventually(lambda: len(daemon.idle('flow')) == 2)
+    reader, writer = os.pipe()
+    with daemon.client() as client:
+        client.send('Run', {'job': work.job('mute', stdout={'descriptor': 0})}, [writer])
+        os.close(writer)
+        assert select.select([reader], [], [], 10)[0], 'the pipe is still open'
+        assert os.read(reader, 1) == b''
+    os.close(reader)
 
 
 def test_one_descriptor_for_two_streams(daemon, work):

@@ -20,8 +20,8 @@ static void require(bool condition, const char *what) {
 
 static void check(const Plan *plan, PlanKind kind) {
         require(plan->envp != NULL, "no environment");
-        require(plan->token >= 0, "no token");
-        require(!plan->argv == (kind == PLAN_ENTRY), "neither command nor entry, or both");
+        require((plan->token < 0) == (kind == PLAN_ONE_SHOT), "no token, or one too many");
+        require(!plan->argv == (kind != PLAN_COMMAND), "neither command nor entry, or both");
         require(plan->argv || (plan->channel < 0 && plan->cgroup < 0), "a command's descriptors");
         require(!plan->argv || (plan->argv[0] && plan->candidates && plan->candidates[0]),
                 "nothing to run");
@@ -38,7 +38,7 @@ static void check(const Plan *plan, PlanKind kind) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-        static const PlanKind kinds[] = { PLAN_COMMAND, PLAN_ENTRY };
+        static const PlanKind kinds[] = { PLAN_COMMAND, PLAN_ENTRY, PLAN_ONE_SHOT };
         Packet packet = PACKET_NULL;
 
         packet.object = json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, NULL);

@@ -100,6 +100,8 @@ def expected_files(installation):
         f'{lib}/libforkd.so', f'{lib}/libforkd.so.0', f'{lib}/libforkd.so.{installation.version}',
         f'{lib}/pkgconfig/libforkd.pc', f'{lib}/pkgconfig/forkd-module.pc',
         f'{lib}/forkd/modules/numbers.so', f'{lib}/forkd/modules/spell.so',
+        *(f'lib/systemd/{kind}/forkd.{unit}' for kind in ('system', 'user') for unit in ('socket', 'service')),
+        'lib/systemd/catalog/forkd.catalog',
         'share/bash-completion/completions/forkctl', *(f'share/man/{page}' for page in PAGES),
     }
 

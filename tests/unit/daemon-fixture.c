@@ -134,6 +134,19 @@ void fixture_end(DaemonFixture *f) {
         alarm(0);
 }
 
+int fixture_setup(void **state, const char *conf) {
+        static DaemonFixture f;
+
+        fixture_start(&f, conf);
+        *state = &f;
+        return 0;
+}
+
+int fixture_teardown(void **state) {
+        fixture_end(*state);
+        return 0;
+}
+
 void fixture_twin(int argc, char **argv) {
         if (argc > 2 && streq(argv[1], "--twin"))
                 _exit(twin_main(argv + 3));
@@ -217,6 +230,13 @@ void fixture_wait_state(DaemonFixture *f, uint64_t id, JobState state) {
 const Certificate *fixture_wait(DaemonFixture *f, uint64_t id) {
         fixture_until(f, fixture_job(f, id)->state == JOB_FINISHED);
         return fixture_job(f, id)->certificate;
+}
+
+void fixture_stop(DaemonFixture *f, uint64_t id) {
+        Job *job = fixture_job(f, id);
+
+        job->spec->grace_usec = 0;
+        job_stop(job, RESULT_CANCELLED, NULL, NULL);
 }
 
 char *fixture_output(DaemonFixture *f, uint64_t id, const char *suffix) {

@@ -23,6 +23,9 @@ typedef struct DaemonFixture {
 /* conf is the text of [Daemon] in forkd.conf. With Module= in it there is a twin, so that the
  * test's main() must begin with fixture_twin(). */
 void fixture_start(DaemonFixture *f, const char *conf);
+/* The same for cmocka: *state is the fixture. */
+int fixture_setup(void **state, const char *conf);
+int fixture_teardown(void **state);
 /* From now on attempts have no cgroups, as on a system without cgroup2. */
 void fixture_drop_cgroups(DaemonFixture *f);
 /* Ends all jobs, frees the daemon, and asserts that no process, descriptor or file is left. */
@@ -49,6 +52,8 @@ uint64_t fixture_submit(DaemonFixture *f, const char *format, ...) _printf_(2, 3
 Job *fixture_job(DaemonFixture *f, uint64_t id); /* it is there */
 void fixture_wait_state(DaemonFixture *f, uint64_t id, JobState state);
 const Certificate *fixture_wait(DaemonFixture *f, uint64_t id); /* until it is finished */
+/* Ends it at once. */
+void fixture_stop(DaemonFixture *f, uint64_t id);
 /* The whole of its output file, NUL-terminated, to be freed. */
 char *fixture_output(DaemonFixture *f, uint64_t id, const char *suffix);
 /* The first spawner. */

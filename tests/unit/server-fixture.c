@@ -180,6 +180,15 @@ int channel_adopt(int channel, const WorkerOrder *order) {
         return token;
 }
 
+void channel_adopt_one_shot(int channel, const char *plan) {
+        json_t *parameters = json_pack("{si,si,ss,so}", "id", 17, "attempt", 1, "title",
+                                       "forkd: spell job 17 x", "plan", json_loads(plan, 0, NULL));
+
+        assert_non_null(parameters);
+        assert_int_equal(packet_send(channel, "Adopt", parameters, NULL, 0), 0);
+        json_decref(parameters);
+}
+
 int fixture_order(Fixture *f, const Order *order) {
         int token = token_new(order->token_taken), fds[PACKET_DESCRIPTORS_MAX];
         json_t *parameters;

@@ -73,6 +73,8 @@ int fixture_order(Fixture *f, const Order *order);
 int fixture_fork(Fixture *f, const WorkerOrder *order);
 /* Sends Adopt on it; returns the token, the caller's. */
 int channel_adopt(int channel, const WorkerOrder *order);
+/* Of a one-shot host. plan: JSON. */
+void channel_adopt_one_shot(int channel, const char *plan);
 void channel_send(int channel, const char *method, json_t *parameters);
 void fixture_acknowledge(Fixture *f, uint64_t id);
 /* Waits for Exited or Failed, noting Started. Not acknowledged. */

@@ -90,6 +90,7 @@ static void check_defaults(const Config *c) {
         assert_int_equal(c->keep_finished, 10000);
         assert_int_equal(c->output_max, 64 << 20);
         assert_int_equal(c->drain_timeout, 30 * USEC_PER_SEC);
+        assert_false(c->log_to_journal);
         assert_true(!c->modules || !*c->modules);
 }
 
@@ -110,7 +111,8 @@ static void test_all_keys(void **state) {
                                       "QueueMax=1\n"
                                       "KeepFinished=0\n"
                                       "OutputMax=1.5K\n"
-                                      "DrainTimeout=1min 1s\n");
+                                      "DrainTimeout=1min 1s\n"
+                                      "LogTo=journal\n");
 
         assert_string_equal(c->modules[0], "spell");
         assert_string_equal(c->modules[1], "/x/y.so");
@@ -122,6 +124,7 @@ static void test_all_keys(void **state) {
         assert_int_equal(c->keep_finished, 0);
         assert_int_equal(c->output_max, 1536);
         assert_int_equal(c->drain_timeout, 61 * USEC_PER_SEC);
+        assert_true(c->log_to_journal);
         assert_null(c->warnings);
         config_free(c);
 }
@@ -186,6 +189,7 @@ static void test_bad_values(void **state) {
                 { "OutputMax=-1", "a size such as 64M" },
                 { "DrainTimeout=soon", "a time span such as 30s" },
                 { "DrainTimeout=", "a time span such as 30s" },
+                { "LogTo=syslog", "file or journal" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(bad); i++) {

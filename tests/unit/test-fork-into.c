@@ -187,6 +187,52 @@ static void test_what_is_no_cgroup(void **state) {
         close_fd(fd);
 }
 
+/* A fork_into() in a fresh process of this program, with that library preloaded or loaded; its exit
+ * status is then 0 when the child has that variable. */
+static int run_with(const char *preloaded, const char *loaded, const char *variable) {
+        pid_t pid = fork();
+
+        assert_true(pid >= 0);
+        if (pid == 0) {
+                if (preloaded)
+                        setenv("LD_PRELOAD", preloaded, 1);
+                execl("/proc/self/exe", "test-fork-into", loaded ?: "", variable, NULL);
+                _exit(99);
+        }
+        return wait_status(pid);
+}
+
+static int fork_with(const char *loaded, const char *variable) {
+        CgroupBase *base = base_or_fail();
+        Cgroup *cgroup = NULL;
+        ForkIntoHow how;
+        int pidfd;
+        pid_t pid;
+
+        if (*loaded && !dlopen(loaded, RTLD_NOW | RTLD_DEEPBIND))
+                return 98;
+        if (base && cgroup_new(base, &cgroup) < 0)
+                return 97;
+        pid = fork_into(cgroup ? cgroup_fd(cgroup) : -1, &pidfd, &how);
+        if (pid == 0)
+                _exit(!getenv(variable));
+        pid = wait_status(pid);
+        cgroup_release(cgroup);
+        cgroup_base_free(base);
+        return pid;
+}
+
+/* Whichever way it came, what fork() would have run for it is run. */
+static void test_libraries(void **state) {
+        (void)state;
+#ifndef __SANITIZE_ADDRESS__
+        assert_int_equal(run_with(TEST_MODULES "/atfork.so", NULL, "TEST_ATFORK"), 0);
+        assert_int_equal(run_with(TEST_MODULES "/fork-of-its-own.so", NULL, "TEST_FORK"), 0);
+        assert_int_equal(run_with(NULL, TEST_MODULES "/atfork.so", "TEST_ATFORK"), 0);
+        assert_int_equal(run_with(NULL, NULL, "TEST_ATFORK"), 1);
+#endif
+}
+
 /* Last: from here on nothing is proven any more. */
 static void test_an_unloaded_library_ends_the_proof(void **state) {
         void *handle = dlopen("libutil.so.1", RTLD_NOW);
@@ -205,14 +251,17 @@ static void test_an_unloaded_library_ends_the_proof(void **state) {
         assert_false(fork_into_is_proven());
 }
 
-int main(void) {
+int main(int argc, char **argv) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_handlers_run_in_order),
                 cmocka_unit_test(test_born_in_its_cgroup),
                 cmocka_unit_test(test_without_a_cgroup_it_is_fork),
                 cmocka_unit_test(test_what_is_no_cgroup),
+                cmocka_unit_test(test_libraries),
                 cmocka_unit_test(test_an_unloaded_library_ends_the_proof),
         };
 
+        if (argc == 3)
+                return fork_with(argv[1], argv[2]);
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 /* forkd_serve() in programs: by hand they are what they were, under forkd they are forkservers. */
 
 #include "host-fixture.h"
+#include "server-fixture.h"
 
 #include <sys/stat.h>
 
@@ -122,6 +123,7 @@ static void test_one_shot(void **state) {
 
         (void)state;
         host_start(&h, &start);
+        channel_adopt_one_shot(h.channel, "{}");
         assert_int_equal(packet_send(h.channel, "Call", call, NULL, 0), 0);
         json_decref(call);
         json_decref(host_expect(h.channel, "Returned"));

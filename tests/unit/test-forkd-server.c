@@ -4,6 +4,7 @@
  * one-shot hosts. */
 
 #include "host-fixture.h"
+#include "server-fixture.h"
 
 #include <signal.h>
 #include <sys/socket.h>
@@ -299,19 +300,22 @@ static void test_one_shot(void **state) {
         start.one_shot = true;
         start.environment[0] = "FORKD_ARGUMENTS={}";
         start.environment[1] = "GLIBC_TUNABLES=glibc.malloc.hugetlb=1";
-        start.environment[2] = "MINE=1";
+        start.environment[2] = "OURS=1";
         host_start(&h, &start);
+        channel_adopt_one_shot(h.channel, "{\"environment\":[\"MINE=1\"]}");
         send_call(&h, "environment");
         answer = host_expect(h.channel, "Returned");
         text = json_dumps(answer, 0);
         assert_contains(text, "MINE=1");
         assert_null(strstr(text, "FORKD_"));
         assert_null(strstr(text, "GLIBC_TUNABLES"));
+        assert_null(strstr(text, "OURS"));
         free(text);
         json_decref(answer);
         assert_int_equal(host_end(&h, NULL, NULL), 0);
 
         host_start(&h, &start);
+        channel_adopt_one_shot(h.channel, "{}");
         send_call(&h, "fail");
         answer = host_expect(h.channel, "Raised");
         json_decref(answer);
@@ -331,6 +335,30 @@ static void test_one_shot_preload_fails(void **state) {
         assert_contains(text_of(failed, "text"), "its preload failed: No such file or directory");
         json_decref(failed);
         assert_int_equal(host_end(&h, NULL, NULL), 127);
+}
+
+/* No descriptor that comes with an order gets the number of a standard stream. */
+static void test_preload_closes_streams(void **state) {
+        HostStart start = SERVER(M("closes-streams"));
+        int out[2];
+        Host h;
+
+        (void)state;
+        host_start(&h, &start);
+        json_decref(host_expect(h.channel, "Ready"));
+        for (unsigned id = 1; id <= 2; id++) {
+                char text[8] = "";
+
+                assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+                assert_int_equal(host_answer(&h, id,
+                                             host_call(&h, id, "say", json_object(), out[1]),
+                                             "Returned", NULL),
+                                 0);
+                close(out[1]);
+                assert_int_equal(read(out[0], text, sizeof(text)), 4);
+                close(out[0]);
+        }
+        assert_int_equal(host_end(&h, NULL, NULL), EXIT_SUCCESS);
 }
 
 static void test_huge_pages(void **state) {
@@ -359,6 +387,7 @@ int main(void) {
                 cmocka_unit_test(test_worker_start_crashes),
                 cmocka_unit_test(test_one_shot),
                 cmocka_unit_test(test_one_shot_preload_fails),
+                cmocka_unit_test(test_preload_closes_streams),
                 cmocka_unit_test(test_huge_pages),
         };
 

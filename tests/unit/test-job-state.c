@@ -9,16 +9,7 @@
 #include <sys/wait.h>
 
 static int setup(void **state) {
-        static DaemonFixture f;
-
-        fixture_start(&f, "MaxRunning=1");
-        *state = &f;
-        return 0;
-}
-
-static int teardown(void **state) {
-        fixture_end(*state);
-        return 0;
+        return fixture_setup(state, "MaxRunning=1");
 }
 
 /* States that can be reached from this one, as bits. */
@@ -227,11 +218,11 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_names),
                 cmocka_unit_test(test_table),
-                cmocka_unit_test_setup_teardown(test_setter_allows, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_setter_refuses, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_times, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_find, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_permits, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_setter_allows, setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_setter_refuses, setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_times, setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_find, setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_permits, setup, fixture_teardown),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,6 +40,12 @@ static void test_errors(void **state) {
         assert_int_equal(forkd_show(p->f, 7, &status, &job), FORKD_E_INVALID_PARAMETER);
         assert_non_null(strstr(forkd_error_sentence(p->f), "'id'"));
 
+        /* a daemon that is older */
+        say(p,
+            "{\"error\":\"org.varlink.service.InterfaceNotFound\",\"parameters\":{\"interface\":\"org.forkd.servers\"}}");
+        assert_int_equal(forkd_servers_list(p->f, &status), FORKD_E_INTERFACE_NOT_FOUND);
+        assert_non_null(strstr(forkd_error_sentence(p->f), "org.forkd.servers; it may be older"));
+
         say(p, "{\"error\":\"org.example.NoSuchJob\"}");
         assert_int_equal(forkd_cancel(p->f, (uint64_t[]){ 1 }, 1), FORKD_E_OTHER);
         say(p, "{\"error\":\"org.forkd.manager.Draining\"}");

@@ -22,6 +22,7 @@ static void log_to_pipe(bool named, char ret[static 128]) {
         snprintf(stream, sizeof(stream), "%llu:%llu", (unsigned long long)st.st_dev,
                  (unsigned long long)st.st_ino + (named ? 0 : 1));
         setenv("JOURNAL_STREAM", stream, 1);
+        setenv("FORKD_JOURNAL", "/nonexistent", 1); /* only its stream */
         dup2(p[1], STDERR_FILENO);
         log_open("test", LOG_INFO);
         log_line(LOG_WARNING, ENOENT, "two\nlines");

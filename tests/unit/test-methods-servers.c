@@ -188,6 +188,8 @@ static void expect_shown_worker(DaemonFixture *f, Client *c, const json_t *runni
         const json_t *worker = json_array_get(reply_member(reply, "workers"), 0);
 
         assert_members(reply_member(reply, "server"), "Server");
+        assert_true(integer_of(reply_member(reply, "server"), "privateBytes") > 0);
+        assert_true(integer_of(reply_member(reply, "server"), "sharedBytes") > 0);
         assert_int_equal(integer_of(reply_member(reply, "server"), "workers"), 1);
         assert_int_equal(json_array_size(reply_member(reply, "generations")), 1);
         assert_members(json_array_get(reply_member(reply, "generations"), 0), "Generation");
@@ -221,6 +223,7 @@ static void test_life(void **state) {
         assert_int_equal(integer_of(server, "uid"), geteuid());
         assert_int_equal(integer_of(server, "generation"), 1);
         assert_true(json_array_size(json_object_get(server, "entries")) > 5);
+        assert_null(json_object_get(server, "privateBytes")); /* only Show takes the time */
         json_decref(reply);
 
         client_send(&other, "jobs.Run", true,

@@ -149,7 +149,7 @@ static void test_first_use(void **state) {
         assert_non_null(s);
         assert_string_equal(server_name(s), "spell");
         assert_string_equal(server_label(s), "spell#1");
-        assert_true(server_pid(s) > 0 && s->preload_usec > 0 && s->private_bytes > 0);
+        assert_true(server_pid(s) > 0 && s->preload_usec > 0);
         assert_true(server_trusted(s));
         assert_null(named_next_generation(n, s));
         assert_int_equal(named_pick(n, "no-such", &s), SERVER_E_NO_ENTRY);
@@ -527,6 +527,24 @@ static void test_output(void **state) {
         assert_string_equal(t.text, "[\"loud#1 {\\\"a\\\": 1} 2 3\",\"\\\\x1b[1mx\",\"half\"]");
 }
 
+/* Its end is told by its spawner, while all forkservers are being looked at. */
+static void test_ends_while_polled(void **state) {
+        DaemonFixture *f = *state;
+        NamedServer *n = configure(f, "brief",
+                                   "[Server]\nCommand=/usr/bin/python3 -c \"import socket; "
+                                   "s = socket.socket(fileno=3); s.recv(99); s.recv(99)\"\n");
+        struct pollfd p = { .fd = fixture_spawner(f)->channel, .events = POLLIN };
+
+        assert_int_equal(named_start_again(n), 0);
+        fixture_until(f, n->starting && n->starting->pid > 0);
+        assert_int_equal(server_send(n->starting, "{}", 2, NULL, 0), 0);
+        assert_int_equal(poll(&p, 1, 10000), 1);
+        server_set_poll(f->daemon->servers);
+        assert_null(n->starting);
+        assert_null(named_next_generation(n, NULL));
+        assert_string_equal(n->reason, "it exited with status 0 before it was ready");
+}
+
 /* What it wrote last is known when its end is, even where both come at once. */
 static void test_last_words(void **state) {
         DaemonFixture *f = *state;
@@ -555,7 +573,7 @@ static void test_written(void **state) {
         assert_int_equal(named_start_again(n), 0);
         assert_string_equal(wait_ready(f, n).error, "");
         fixture_until(f, n->serving->n_spares == 2);
-        named_write(n, &t, NULL);
+        named_write(n, &t, NULL, true);
         assert_int_equal(json_text_finish(&t), 0);
         json = json_loads(t.text, 0, NULL);
         assert_int_equal(json_unpack(json, "{s:s,s:s,s:I,s:I}", "name", &name, "state",
@@ -593,6 +611,7 @@ int main(int argc, char **argv) {
                 cmocka_unit_test_setup_teardown(test_names_and_limits, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_request_and_file, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_output, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_ends_while_polled, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_last_words, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_written, setup, teardown),
         };

@@ -90,6 +90,30 @@ static void test_overrides(void **state) {
         assert_string_equal(q->state, expected);
 }
 
+/* systemd sets it for ConfigurationDirectory=forkd, which is where forkd looks anyway. */
+static void test_the_usual_configuration_directory(void **state) {
+        _cleanup_(paths_freep) Paths *p = NULL, *q = NULL, *given = NULL;
+
+        (void)state;
+        setenv("CONFIGURATION_DIRECTORY", FORKD_SYSCONF_DIR, 1);
+        assert_int_equal(paths_new(&p, PATH_MODE_SYSTEM, NULL, NULL, NULL), 0);
+        assert_string_equal(p->config[0], "/run/forkd");
+        assert_string_equal(p->config[1], FORKD_SYSCONF_DIR);
+        assert_string_equal(p->config[2], FORKD_LIB_DIR);
+        assert_null(p->config[3]);
+
+        setenv("XDG_CONFIG_HOME", "/c", 1);
+        setenv("CONFIGURATION_DIRECTORY", "/c/forkd", 1);
+        assert_int_equal(paths_new(&q, PATH_MODE_USER, "/r", "/s", NULL), 0);
+        assert_string_equal(q->config[0], "/c/forkd");
+        assert_string_equal(q->config[1], "/run/forkd");
+
+        /* the option means it */
+        assert_int_equal(paths_new(&given, PATH_MODE_USER, "/r", "/s", "/c/forkd"), 0);
+        assert_string_equal(given->config[0], "/c/forkd");
+        assert_null(given->config[1]);
+}
+
 static void test_find_helper(void **state) {
         char dir[] = "/tmp/test-paths-XXXXXX", path[128], *found = NULL;
         char exe[PATH_MAX];
@@ -162,6 +186,7 @@ int main(void) {
                 cmocka_unit_test_setup(test_auto_is_by_uid, clear_environment),
                 cmocka_unit_test_setup(test_user, clear_environment),
                 cmocka_unit_test_setup(test_overrides, clear_environment),
+                cmocka_unit_test_setup(test_the_usual_configuration_directory, clear_environment),
                 cmocka_unit_test_setup(test_find_helper, clear_environment),
                 cmocka_unit_test_setup(test_make_directory, clear_environment),
         };

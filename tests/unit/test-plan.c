@@ -98,6 +98,30 @@ static void test_entry(void **state) {
         assert_string_equal(reason, "a worker of entries cannot execute a command");
 }
 
+/* A one-shot host has all else, and its token has been taken. */
+static void test_one_shot(void **state) {
+        _cleanup_(packet_done) Packet p = PACKET_NULL;
+        Plan *plan = NULL;
+        const char *reason = NULL;
+
+        (void)state;
+        packet_of(&p, "{\"environment\":[\"A=1\"],\"directory\":\"/d\",\"umask\":7,"
+                      "\"limits\":\"later\",\"stdio\":\"too\"}");
+        json_object_del(p.parameters, "token");
+        assert_int_equal(plan_new(&plan, &p, PLAN_ONE_SHOT, &reason), 0);
+        assert_string_equal(plan->envp[0], "A=1");
+        assert_null(plan->envp[1]);
+        assert_string_equal(plan->directory, "/d");
+        assert_int_equal(plan->umask, 7);
+        assert_int_equal(plan->token, -1);
+        assert_int_equal(plan->n_limits, 0);
+        plan_free(plan);
+
+        json_object_set_new(json_object_get(p.parameters, "plan"), "environment", json_true());
+        assert_int_equal(plan_new(&plan, &p, PLAN_ONE_SHOT, &reason), PLAN_E_INVALID);
+        assert_string_equal(reason, "environment is no array of strings");
+}
+
 static void test_least(void **state) {
         _cleanup_(packet_done) Packet p = PACKET_NULL;
         Plan *plan = NULL;
@@ -194,9 +218,9 @@ static void test_names(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_whole), cmocka_unit_test(test_entry),
-                cmocka_unit_test(test_least), cmocka_unit_test(test_invalid),
-                cmocka_unit_test(test_names),
+                cmocka_unit_test(test_whole),    cmocka_unit_test(test_entry),
+                cmocka_unit_test(test_one_shot), cmocka_unit_test(test_least),
+                cmocka_unit_test(test_invalid),  cmocka_unit_test(test_names),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

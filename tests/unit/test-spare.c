@@ -290,6 +290,54 @@ static void test_dies_before_it_takes_over(void **state) {
         assert_int_equal(c->signal, SIGKILL);
 }
 
+/* Started again, the job has its descriptors still. */
+static void test_keeps_descriptors(void **state) {
+        DaemonFixture *f = *state;
+        char text[8] = "";
+        uint64_t id;
+        int ends[2];
+        pid_t pid;
+        Job *job;
+
+        want_spares(f, 1);
+        pid = twin(f)->spares->pid;
+        kill(pid, SIGSTOP);
+        assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+        job = fixture_new_job(f, "{'entry':'stdout','arguments':{'text':'heard'}}");
+        id = job->id;
+        job->spec->stdio[1].kind = STDIO_DESCRIPTOR; /* as of a Run that came with one */
+        job->fds[1] = ends[1];
+        assert_int_equal(queue_accept(f->daemon->queue, job), 0);
+        fixture_wait_state(f, id, JOB_RUNNING);
+        assert_int_equal(fixture_job(f, id)->running->pid, pid);
+        kill(pid, SIGKILL);
+        check_success(fixture_wait(f, id));
+        assert_int_equal(read(ends[0], text, sizeof(text)), 5);
+        assert_string_equal(text, "heard");
+        assert_int_equal(read(ends[0], text, sizeof(text)), 0); /* and lets go of them */
+        close(ends[0]);
+}
+
+/* One that does not end with its channel is killed. */
+static void test_stays(void **state) {
+        DaemonFixture *f = *state;
+        Server *s = twin(f);
+        Attempt *a;
+        pid_t pid;
+
+        want_spares(f, 1);
+        a = s->spares;
+        pid = a->pid;
+        kill(pid, SIGSTOP);
+        s->spare_wanted = 0;
+        spare_refill(s);
+        assert_int_equal(s->n_unwanted, 1);
+        assert_null(s->spares);
+        fixture_until(f, !s->attempts);
+        assert_int_equal(s->n_unwanted, 0);
+        assert_false(lives(pid));
+}
+
 /* Cancelled before it took the job over: that is what the certificate says. */
 static void test_cancelled_before_it_takes_over(void **state) {
         DaemonFixture *f = *state;
@@ -405,6 +453,8 @@ int main(int argc, char **argv) {
                 BOTH(test_paused),
                 BOTH(test_dies_idle),
                 BOTH(test_dies_before_it_takes_over),
+                BOTH(test_keeps_descriptors),
+                BOTH(test_stays),
                 BOTH(test_cancelled_before_it_takes_over),
                 BOTH(test_forkserver_dies),
                 BOTH(test_scaled_down),

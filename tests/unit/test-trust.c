@@ -5,6 +5,7 @@
 
 #include "daemon-fixture.h"
 
+#include "attempt-private.h"
 #include "packet.h"
 #include "process-id.h"
 #include "server-private.h"
@@ -433,6 +434,70 @@ static void test_never_seen(void **state) {
         assert_true(lives(p->stranger));
 }
 
+/* It takes the token out of its Adopt, but not the Call, and then its forkserver dies. */
+static void test_orphan_that_was_not_confirmed(void **state) {
+        Played *p = *state;
+        Attempt *a;
+        Job *job;
+
+        ROOT_ONLY(state);
+        a = start(p);
+        job = a->job;
+        take_fork(p);
+        if (a->cgroup)
+                assert_int_equal(cgroup_attach(a->cgroup, p->pids.workers[1]), 0);
+        assert_true(attempt_take_token(a));
+        server_move_to_orphans(p->server, a);
+        attempt_orphaned(a);
+        assert_int_equal(job->state, JOB_FINISHED);
+        assert_int_equal(job->certificate->result, RESULT_LOST);
+        fixture_until(&p->f, p->f.daemon->n_attempts == 0);
+}
+
+/* Killed, and its forkserver never says that it has ended. */
+static void test_end_not_told(void **state) {
+        Played *p = *state;
+        Attempt *a;
+        Job *job;
+
+        ROOT_ONLY(state);
+        a = start(p);
+        job = a->job;
+        take_fork(p);
+        say_started(a, p->pids.workers[1]);
+        job_stop(job, RESULT_CANCELLED, NULL, NULL);
+        attempt_kill(a);
+        wait_dead(p, p->pids.workers[1]);
+        assert_int_equal(sd_event_source_set_time(a->timer, 0), 0); /* 10 s later */
+        fixture_until(&p->f, job->state == JOB_FINISHED);
+        assert_int_equal(job->certificate->result, RESULT_CANCELLED);
+        fixture_until(&p->f, p->f.daemon->n_attempts == 0);
+}
+
+/* Orders that it does not answer, of jobs that have ended: they have a ceiling. */
+static void test_unanswered(void **state) {
+        Played *p = *state;
+
+        ROOT_ONLY(state);
+        for (size_t i = 1; i <= 3; i++) {
+                Attempt *a = start(p);
+
+                job_stop(a->job, RESULT_CANCELLED, NULL, NULL);
+                assert_int_equal(p->server->n_unwanted, i);
+        }
+        attempt_failed(p->server->attempts, "fork", EAGAIN, NULL);
+        assert_int_equal(p->server->n_unwanted, 2);
+        p->server->n_unwanted += SERVER_UNWANTED_MAX;
+        p->server->spare_wanted = 1;
+        spare_refill(p->server);
+        assert_null(p->server->spare_timer);
+        p->server->n_unwanted -= SERVER_UNWANTED_MAX;
+        server_move_to_orphans(p->server, p->server->attempts);
+        assert_int_equal(p->server->n_unwanted, 1);
+        attempt_free(p->f.daemon->servers->orphans);
+        p->server->spare_wanted = 0;
+}
+
 /* Of another time: the pid has been used again. */
 static void test_wrong_start_time(void **state) {
         Played *p = *state;
@@ -502,6 +567,9 @@ int main(void) {
                 BOTH(test_grandchild),
                 BOTH(test_twice_the_same),
                 BOTH(test_never_seen),
+                BOTH(test_orphan_that_was_not_confirmed),
+                BOTH(test_end_not_told),
+                BOTH(test_unanswered),
                 BOTH(test_wrong_start_time),
                 BOTH(test_dead_forkserver),
                 BOTH(test_cancelled_before),

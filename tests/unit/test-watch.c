@@ -12,23 +12,7 @@
 #define HOLD     "{'command':['sleep','1000']}"
 
 static int setup(void **state) {
-        static DaemonFixture f;
-
-        fixture_start(&f, "MaxRunning=1");
-        *state = &f;
-        return 0;
-}
-
-static int teardown(void **state) {
-        fixture_end(*state);
-        return 0;
-}
-
-static void stop(DaemonFixture *f, uint64_t id) {
-        Job *job = fixture_job(f, id);
-
-        job->spec->grace_usec = 0;
-        job_stop(job, RESULT_CANCELLED, NULL, NULL);
+        return fixture_setup(state, "MaxRunning=1");
 }
 
 /* The next reply is this change; its cursor. A certificate comes with the end, and only with it. */
@@ -68,7 +52,7 @@ static void test_ids(void **state) {
         assert_int_equal(watch_count(f->daemon->watch), 1);
         assert_false(client_has_reply(f, &c));
 
-        stop(f, held);
+        fixture_stop(f, held);
         assert_true(expect_change(f, &c, held, "stopping", true) > last);
         last = expect_change(f, &c, held, "finished", true);
         /* a is none of them */
@@ -136,7 +120,7 @@ static void test_everything(void **state) {
         expect_change(f, &c, b, "queued", true);
         expect_change(f, &c, b, "starting", true);
         expect_change(f, &c, b, "running", true);
-        stop(f, a);
+        fixture_stop(f, a);
         expect_change(f, &c, a, "finished", true);
         assert_int_equal(watch_count(f->daemon->watch), 1);
         client_close(f, &c);
@@ -181,7 +165,7 @@ static void test_resume(void **state) {
 
         b = fixture_submit(f, HOLD);
         fixture_wait_state(f, b, JOB_RUNNING);
-        stop(f, a);
+        fixture_stop(f, a);
         for (size_t i = 0; i < ELEMENTSOF(states); i++)
                 ids[i] = i < 2 || i == 5 ? a : b;
 
@@ -212,7 +196,7 @@ static void test_resume(void **state) {
                     (int)cursors[6]);
         expect_change(f, &c, a, "finished", true);
         assert_false(client_has_reply(f, &c));
-        stop(f, b);
+        fixture_stop(f, b);
         expect_change(f, &c, b, "stopping", true);
         expect_change(f, &c, b, "finished", false);
         client_close(f, &c);
@@ -226,7 +210,7 @@ static void test_resume_past_forgotten(void **state) {
         json_t *reply;
         Client c;
 
-        stop(f, a);
+        fixture_stop(f, a);
         daemon_forget(f->daemon, fixture_job(f, a));
         client_open(f, &c);
         client_send(&c, "jobs.Watch", true, "{'cursor':1}");
@@ -248,7 +232,7 @@ static void test_ring_overrun(void **state) {
         Client c;
 
         fixture_wait_state(f, a, JOB_RUNNING);
-        stop(f, b);
+        fixture_stop(f, b);
         /* queued, starting, running; queued, finished: so many changes there were */
         for (n = 5; n < WATCH_RING; n++)
                 watch_job_changed(f->daemon->watch, fixture_job(f, a));
@@ -290,11 +274,11 @@ static void test_ring_overrun(void **state) {
 
 /* A job that has ended, with a large certificate. */
 static uint64_t ended(DaemonFixture *f) {
-        uint64_t id = fixture_submit(f, "{'command':['true'],'startAtUSec':%lld}",
-                                     (long long)INT64_MAX);
+        uint64_t id =
+                fixture_submit(f, "{'command':['true'],'startAtUSec':%lld}", (long long)INT64_MAX);
         Certificate *c;
 
-        stop(f, id);
+        fixture_stop(f, id);
         c = fixture_job(f, id)->certificate;
         c->stderr_tail = malloc(LARGE);
         memset(c->stderr_tail, 'x', LARGE - 1);
@@ -338,10 +322,10 @@ static void test_large_present(void **state) {
                 snprintf(list + strlen(list), sizeof(list) - strlen(list), "%d,", (int)ids[i]);
         }
         client_open(f, &c);
-        client_send(&c, "jobs.Watch", true, "{'ids':[%d,%s%d]}", (int)ids[0], list + strcspn(list, ",") + 1,
-                    (int)held);
+        client_send(&c, "jobs.Watch", true, "{'ids':[%d,%s%d]}", (int)ids[0],
+                    list + strcspn(list, ",") + 1, (int)held);
         fixture_settle(f);
-        stop(f, held); /* before its turn has come */
+        fixture_stop(f, held); /* before its turn has come */
         daemon_forget(f->daemon, fixture_job(f, ids[MANY - 1]));
         fixture_wait_state(f, held, JOB_FINISHED);
         for (size_t i = 0; i < MANY - 1; i++)
@@ -413,7 +397,7 @@ static void test_cursor_of_the_future(void **state) {
         free(sentence);
         client_send(&c, "jobs.Watch", true, "{'cursor':4}"); /* the next change */
         assert_false(client_has_reply(f, &c));
-        stop(f, a);
+        fixture_stop(f, a);
         expect_change(f, &c, a, "stopping", true);
         client_close(f, &c);
 }
@@ -438,7 +422,7 @@ static void test_other_users(void **state) {
         client_send(&all, "jobs.Watch", true, "{'cursor':1}");
         expect_change(f, &all, roots, "queued", true);
         expect_change(f, &all, roots, "parked", true);
-        stop(f, roots); /* … nor what comes */
+        fixture_stop(f, roots); /* … nor what comes */
         expect_change(f, &all, roots, "finished", true);
 
         theirs = fixture_new_job(f, "{'command':['true'],'startAtUSec':%lld}", (long long)INT64_MAX)
@@ -515,7 +499,7 @@ static void test_many_watchers(void **state) {
         client_close(f, &c[4]);
         client_close(f, &c[0]);
         assert_int_equal(watch_count(f->daemon->watch), ELEMENTSOF(c) - 2);
-        stop(f, id);
+        fixture_stop(f, id);
         for (size_t i = 1; i < ELEMENTSOF(c); i++) {
                 if (i == 4)
                         continue;
@@ -530,22 +514,25 @@ static void test_many_watchers(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test_setup_teardown(test_ids, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_all_finished_already, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_no_ids, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_everything, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_resume, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_resume_past_forgotten, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_large_replay, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_large_present, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_many_changes_while_it_does_not_read, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_left_behind_by_the_ring, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_ring_overrun, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_cursor_of_the_future, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_other_users, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_subscribe, setup, teardown),
-                cmocka_unit_test_setup_teardown(test_many_watchers, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_ids, setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_all_finished_already, setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_no_ids, setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_everything, setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_refusals, setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_resume, setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_resume_past_forgotten, setup,
+                                                fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_large_replay, setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_large_present, setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_many_changes_while_it_does_not_read, setup,
+                                                fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_left_behind_by_the_ring, setup,
+                                                fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_ring_overrun, setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_cursor_of_the_future, setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_other_users, setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_subscribe, setup, fixture_teardown),
+                cmocka_unit_test_setup_teardown(test_many_watchers, setup, fixture_teardown),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

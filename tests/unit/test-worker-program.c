@@ -231,9 +231,11 @@ static void test_spare_ends(void **state) {
 
 static void one_shot(Fixture *f, const ServeOptions *options, json_t *call, Packet *ret) {
         fixture_start_worker(f, options, program);
-        if (call)
+        if (call) {
+                channel_adopt_one_shot(f->channel,
+                                       "{\"environment\":[\"MINE=1\"],\"directory\":\"/proc\"}");
                 channel_send(f->channel, "Call", call);
-        else
+        } else
                 assert_int_equal(shutdown(f->channel, SHUT_WR), 0);
         answer_of(f->channel, ret);
 }
@@ -273,20 +275,13 @@ static void test_one_shot_modules(void **state) {
         if (modules_load(&modules, names, &reason) != 0)
                 fail_msg("%s", reason);
         options.modules = modules;
-        setenv("FORKD_WORKER", "3", 1);
-        setenv("FORKD_SERVER", "spell", 1);
-        setenv("FORKD_ARGUMENTS", "{}", 1);
-        setenv("FORKD_CHANNEL", "3", 1);
+        setenv("OURS", "1", 1);
         one_shot(&f, &options, json_pack("{ss}", "entry", "environment"), &p);
-        unsetenv("FORKD_WORKER");
-        unsetenv("FORKD_SERVER");
-        unsetenv("FORKD_ARGUMENTS");
-        unsetenv("FORKD_CHANNEL");
+        unsetenv("OURS");
         assert_string_equal(p.method, "Returned");
-        assert_null(strstr(p.text, "FORKD_WORKER"));
-        assert_null(strstr(p.text, "FORKD_SERVER"));
-        assert_null(strstr(p.text, "FORKD_ARGUMENTS"));
-        assert_null(strstr(p.text, "FORKD_CHANNEL"));
+        assert_non_null(strstr(p.text, "MINE=1"));
+        assert_null(strstr(p.text, "OURS"));
+        assert_null(strstr(p.text, "PATH="));
         packet_done(&p);
         assert_int_equal(fixture_end(&f), 0);
 
@@ -310,6 +305,31 @@ static void test_one_shot_modules(void **state) {
         one_shot(&f, &options, NULL, &p);
         assert_int_equal(fixture_end(&f), 1);
         modules_free(modules);
+}
+
+/* What the plan still asks for may fail, and a Call without it is none of forkd's. */
+static void test_one_shot_plan(void **state) {
+        ServeOptions options = { .name = "spell", .program = true, .log_fd = -1 };
+        Packet p = PACKET_NULL;
+        Fixture f;
+
+        (void)state;
+        fixture_start_worker(&f, &options, program);
+        channel_adopt_one_shot(f.channel, "{\"directory\":\"/no/such\"}");
+        answer_of(f.channel, &p);
+        assert_string_equal(p.method, "Failed");
+        assert_string_equal(text_of(&p, "stage"), "directory");
+        assert_string_equal(text_of(&p, "text"), "/no/such");
+        packet_done(&p);
+        assert_int_equal(fixture_end(&f), 127);
+
+        fixture_start_worker(&f, &options, program);
+        channel_send(f.channel, "Call", call_of("exit", "0"));
+        answer_of(f.channel, &p);
+        assert_string_equal(p.method, "Failed");
+        assert_string_equal(text_of(&p, "stage"), "plan");
+        packet_done(&p);
+        assert_int_equal(fixture_end(&f), 127);
 }
 
 static void test_one_shot_fails(void **state) {
@@ -341,6 +361,7 @@ int main(void) {
                 WITH_SERVER(test_spare_ends),
                 cmocka_unit_test(test_one_shot_program),
                 cmocka_unit_test(test_one_shot_modules),
+                cmocka_unit_test(test_one_shot_plan),
                 cmocka_unit_test(test_one_shot_fails),
         };
 

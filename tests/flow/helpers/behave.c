@@ -18,6 +18,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -75,7 +76,16 @@ static int do_forever(int argc, char **argv) {
         return STATUS_SURVIVED;
 }
 
-/* stubborn FIFO: the same, deaf to TERM, INT and HUP. */
+/* mute: closes its standard output, then waits. */
+static int do_mute(int argc, char **argv) {
+        (void)argc;
+        (void)argv;
+        close(STDOUT_FILENO);
+        wait_forever();
+        return STATUS_SURVIVED;
+}
+
+/* stubborn FIFO: the same as forever, deaf to TERM, INT and HUP. */
 static int do_stubborn(int argc, char **argv) {
         signal(SIGTERM, SIG_IGN);
         signal(SIGINT, SIG_IGN);
@@ -166,6 +176,37 @@ static int do_record(int argc, char **argv) {
                 return STATUS_FAULT;
         close(fd);
         return 0;
+}
+
+static void record_line(const char *file, const char *token, const char *what) {
+        char line[256];
+        int fd = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+        struct timespec now;
+        int n;
+
+        clock_gettime(CLOCK_REALTIME, &now);
+        n = snprintf(line, sizeof(line), "%s %s %lld\n", token, what,
+                     (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+        if (fd < 0 || write(fd, line, (size_t)n) != n)
+                exit(STATUS_FAULT);
+        close(fd);
+}
+
+/* recorded FILE TOKEN WORD ARGUMENT…: does WORD, with a line "TOKEN begin MICROSECONDS" in FILE
+ * before, and "TOKEN last MICROSECONDS" when nothing is left but its end. */
+static int do_recorded(int argc, char **argv) {
+        static const char *const fatal[] = { "exit", "signal", "core", "orphans" };
+        int status;
+
+        record_line(argv[1], argv[2], "begin");
+        for (size_t i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
+                if (strcmp(argv[3], fatal[i]) == 0) {
+                        record_line(argv[1], argv[2], "last");
+                        return behave(argc - 3, argv + 3);
+                }
+        status = behave(argc - 3, argv + 3);
+        record_line(argv[1], argv[2], "last");
+        return status;
 }
 
 /* print TEXT [TEXT-FOR-STDERR] */
@@ -341,7 +382,7 @@ static const struct {
         { "polite", 2, do_polite },   { "muster", 3, do_muster },     { "answer", 2, do_answer },
         { "record", 1, do_record },   { "print", 0, do_print },       { "flood", 1, do_flood },
         { "copy", 0, do_copy },       { "linger", 1, do_linger },     { "orphans", 2, do_orphans },
-        { "hygiene", 1, do_hygiene },
+        { "hygiene", 1, do_hygiene }, { "recorded", 3, do_recorded }, { "mute", 0, do_mute },
 };
 
 int behave(int argc, char **argv) {

@@ -125,7 +125,7 @@ def born(parameters, fds):
     os.closerange(4, 1024)
     with open('/proc/self/comm', 'w', encoding='utf-8') as file:
         file.write(parameters.get('title', '')[:15])
-    work(socket.socket(fileno=3), True)
+    work(socket.socket(fileno=3), False)
 
 
 def open_stream(what, fds, number):
@@ -139,15 +139,25 @@ def open_stream(what, fds, number):
     return os.open(what['path'], how | os.O_NOCTTY | os.O_NONBLOCK, 0o666)
 
 
+def place(channel, plan):
+    """The directory and the environment; all that a one-shot host still has to do."""
+    try:
+        os.chdir(plan.get('directory', '/'))
+    except OSError as error:
+        send(channel, 'Failed', stage='directory', errno=error.errno, text=plan['directory'])
+        os._exit(127)
+    os.umask(plan.get('umask', 0o022))
+    os.environ.clear()
+    os.environ.update(e.split('=', 1) for e in plan.get('environment', []))
+
+
 def adopt(channel, parameters, fds):
     """What is left of the plan; its last step is the token."""
     plan, stage, text = parameters['plan'], 'limits', None
     try:
         for name, pair in (plan.get('limits') or {}).items():
             resource.setrlimit(getattr(resource, 'RLIMIT_' + name[5:]), [-1 if n is None else n for n in pair])
-        stage, text = 'directory', plan.get('directory')
-        os.chdir(plan.get('directory', '/'))
-        os.umask(plan.get('umask', 0o022))
+        place(channel, plan)
         for number, what in enumerate(plan.get('stdio') or [None] * 3):
             stage, text = ('stdin', 'stdout', 'stderr')[number], what['path'] if isinstance(what, dict) else None
             os.dup2(open_stream(what, fds, number), number)
@@ -158,18 +168,18 @@ def adopt(channel, parameters, fds):
     except OSError as error:
         send(channel, 'Failed', stage=stage, errno=error.errno, **({'text': text} if text else {}))
         os._exit(127)
-    os.environ.clear()
-    os.environ.update(e.split('=', 1) for e in plan.get('environment', []))
     os.closerange(4, 1024)
 
 
-def work(channel, wait):
+def work(channel, one_shot):
     """A worker: adopted, called once, gone."""
     while True:
         method, parameters, fds = receive(channel)
         if method is None:
             os._exit(0)
-        if method == 'Adopt' and wait:
+        if method == 'Adopt' and one_shot:
+            place(channel, parameters['plan'])
+        elif method == 'Adopt':
             adopt(channel, parameters, fds)
         if method == 'Call':
             break
@@ -239,13 +249,13 @@ def main(kind=Host):
     PRELOADED.update(pid=os.getpid(), server=os.environ.pop('FORKD_SERVER', None),
                      arguments=json.loads(os.environ.pop('FORKD_ARGUMENTS', '{}')),
                      left=[n for n in os.environ if n.startswith('FORKD_')],
-                     environment=dict(os.environ))
+                     environment=dict(os.environ), directory=os.getcwd())
     if os.environ.get('HOST_FAILS'):
         raise SystemExit(os.environ['HOST_FAILS'])
     sock = socket.socket(fileno=int(channel or worker))
     sock.setblocking(True)
     if worker:
-        work(sock, False)
+        work(sock, True)
     kind(sock).serve()
     os._exit(0)
 

@@ -35,7 +35,7 @@ def receive(channel):
     return packet['method'], packet.get('parameters'), fds
 
 
-def adopt(channel, plan, token):
+def adopt(channel, plan, tokens):
     try:
         os.chdir(plan['directory'])
         os.umask(plan['umask'])
@@ -44,13 +44,14 @@ def adopt(channel, plan, token):
     except OSError as error:
         send(channel, 'Failed', stage='directory', errno=error.errno, text=plan['directory'])
         os._exit(127)
-    os.read(token, 8)  # an error means that the job is not to run any more
+    for token in tokens:  # there is none in a one-shot host
+        os.read(token, 8)  # an error means that the job is not to run any more
 
 
 def work(channel):
     method, p, fds = receive(channel)
     if method == 'Adopt':
-        adopt(channel, p['plan'], fds[p['token']])
+        adopt(channel, p['plan'], fds)
         method, p, fds = receive(channel)
     if method != 'Call':
         os._exit(0)
