@@ -119,12 +119,25 @@ static void test_changed_back(void **state) {
 static void test_wrong_again(void **state) {
         DaemonFixture *f = *state;
         NamedServer *n = configured(f, "[Server]\n");
+        const char *sentence = NULL;
+        json_t *event = NULL;
+        Client c;
 
+        client_open(f, &c);
+        client_send(&c, "manager.Subscribe", true, "{}");
+        json_decref(client_receive(f, &c));
         assert_int_equal(named_state(n), NAMED_FAILED);
         assert_non_null(strstr(named_reason(n), "neither Module="));
         configured(f, "[Server]\nUser=no-such-user\n" MISBEHAVE);
         assert_int_equal(named_state(n), NAMED_FAILED);
         assert_non_null(strstr(named_reason(n), "no-such-user"));
+        do { /* watchers are told */
+                json_decref(event);
+                event = client_receive(f, &c);
+                sentence = reply_string(event, "sentence");
+        } while (!strstr(sentence, "no-such-user"));
+        json_decref(event);
+        client_close(f, &c);
         configured(f, BOOT);
         until_ready(f, n, 1);
 }
