@@ -30,7 +30,8 @@ static NamedWaiter *first_due(const NamedServer *n) {
 void named_answer(NamedServer *n, bool for_stop, const char *error) {
         NamedWaiter *w;
 
-        /* they stay in the list until it is their turn: one may be taken back by another's answer */
+        /* they stay in the list until it is their turn: one may be taken back by another's answer
+         */
         DL_FOREACH (n->waiters, w)
                 w->due |= w->for_stop == for_stop;
         while ((w = first_due(n))) {

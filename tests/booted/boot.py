@@ -34,7 +34,7 @@ After=multi-user.target systemd-user-sessions.service dbus.service
 [Service]
 Type=oneshot
 Environment=LANG=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 {environment}
-ExecStart=/bin/sh -c 'cd /tests && exec python3 -m pytest -q --tb=short --durations=5 -p no:cacheprovider --junitxml=/report.xml {arguments}'
+ExecStart=/bin/sh -c 'cd /tests && exec python3 -m pytest -q --tb=short -p no:cacheprovider --junitxml=/report.xml {arguments}'
 StandardOutput=file:/log
 StandardError=file:/log
 ExecStopPost=/bin/sh -c 'echo "$EXIT_STATUS" >/status; journalctl -b --no-pager -o short-precise >/journal; systemctl exit --no-block "$EXIT_STATUS"'

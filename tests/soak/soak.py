@@ -170,7 +170,7 @@ class Soak:
     def run(self):
         self.daemon.start()
         self.rest = quiet.Rest(self.daemon)
-        told.ESCAPES = self.daemon.has_cgroups()
+        told.ESCAPES, told.SANITIZED = self.daemon.has_cgroups(), self.daemon.programs.sanitized
         self.complain(self.rest.check())
         self.warm()
         self.rest.base = None

@@ -12,6 +12,7 @@ VICTIMS = {'spawn': {'spawner'}, 'spawn-entry': {'spawner'}, 'fork': {'twin'}, '
            'spares': {'spare', 'spawner'}, 'own': {'own', 'spawner'}}
 AFTERMATH = 15  # seconds that a killed forkserver may be felt: its restarts are put off longer and longer
 ESCAPES = True  # whether forkd reaches processes in a session of their own: with cgroups
+SANITIZED = False  # the leak checker's own process at the end of an entry counts as left behind
 LATE = 30_000  # microseconds between a start and forkd's knowledge of it, on a loaded machine
 SIGNALS = (1, 2, 9, 11, 13, 15)
 
@@ -171,6 +172,8 @@ def excused(job, outcome, faults):
     result, what = outcome
     if result == 'cancelled':
         return job.cancelled
+    if result == 'signal' and what == 15 and SANITIZED and VICTIMS[job.method] & faults:
+        return True  # by fork() a worker is born in its host's cgroup, and ended there with what a dead host left
     if result == 'signal':
         return what in job.signals or (what == 9 and f'worker-{job.id}' in faults)
     if result in ('lost', 'server-failed'):
@@ -227,6 +230,6 @@ def judge_members(job, certificate, result, faults):
     if result == 'success' and 'stdoutBytes' in certificate and certificate['stdoutBytes'] != (job.bytes or 0):
         wrong.append(f'it wrote {job.bytes} bytes')
     left = certificate.get('leftBehind', 0)
-    if left > job.orphans or left < job.orphans and detail(certificate) in job.natural and not faults:
+    if left > job.orphans + SANITIZED or left < job.orphans and detail(certificate) in job.natural and not faults:
         wrong.append(f'it left {job.orphans} processes behind')
     return wrong
