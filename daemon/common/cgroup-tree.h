@@ -32,6 +32,12 @@ int cgroup_tree_end(int dir_fd, uint64_t timeout_usec);
 
 /* Our own cgroup: its directory, and its path as /proc/PID/cgroup has it. CGROUP_E_* or -errno. */
 int cgroup_find(char **ret_dir, char **ret_inner);
+/* Both paths may be cut: to the cgroup that a service manager has delegated to us. If it has
+ * controllers, its processes are moved into one below, and its children get the controllers
+ * (cgroup-controllers.c). Where that fails there are no figures, and nothing else is missing. */
+void cgroup_claim(char *dir, char *inner);
+/* Those of memory and pids that the cgroup has, for its children. */
+void cgroup_enable_controllers(int dir_fd);
 /* The path of a process's cgroup2 cgroup as this process sees it. */
 int cgroup_of_process(pid_t pid, char **ret);
 /* A process is born in the cgroup and, with kill, ended by cgroup.kill; else it must live until its

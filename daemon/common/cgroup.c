@@ -398,6 +398,7 @@ int cgroup_base_new(CgroupBase **ret, const char *instance, unsigned *ret_ended)
         r = cgroup_find(&dir, &inner);
         if (r != 0)
                 return r;
+        cgroup_claim(dir, inner);
         if (asprintf(&base->path, "%s/%s", dir, instance) < 0) {
                 base->path = NULL;
                 return -ENOMEM;
@@ -415,6 +416,7 @@ int cgroup_base_new(CgroupBase **ret, const char *instance, unsigned *ret_ended)
         base->fd = open(base->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (base->fd < 0)
                 return base_outcome(-errno);
+        cgroup_enable_controllers(base->fd);
         /* what it says is in force in the cgroups of attempts */
         base->controllers = cgroup_read(base->fd, "cgroup.subtree_control", controllers,
                                         sizeof(controllers)) < 0 ||

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
-/* Shared by attempt.c, start.c, spare.c, orphan.c and left-behind.c only. */
+/* Shared by attempt.c, attempt-text.c, start.c, spare.c, orphan.c and left-behind.c only. */
 
 #include "attempt.h"
 #include "log.h"

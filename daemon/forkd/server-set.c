@@ -18,6 +18,7 @@
 
 #define SPAWNERS_MAX     8
 #define ANSWER_USEC      USEC_PER_SEC /* an order unanswered for longer: the spawner is held up */
+#define SILENT_USEC      (10 * USEC_PER_SEC) /* … any other forkserver is no use any more */
 #define RESTART_MIN_USEC (100 * USEC_PER_MSEC)
 #define RESTART_MAX_USEC (10 * USEC_PER_SEC)
 #define FAILURES_MAX     5 /* starts in a row without Ready: its jobs wait no longer */
@@ -336,6 +337,26 @@ static bool holds_others_up(const Server *s, const Attempt *hanging) {
         return false;
 }
 
+/* One that forks entries has nothing to wait for between orders: if it is silent for so long it is
+ * stopped or stuck, and its next life takes the orders. */
+static void look_at_silent(Server *s) {
+        const Attempt *first = first_order(s);
+
+        if (now_usec(CLOCK_MONOTONIC) - first->ordered_at < SILENT_USEC || s->refused)
+                return;
+        log_about(LOG_WARNING, 0, LOG_SERVER(server_label(s)),
+                  "%s with pid %d has not answered for %u s: it is ended", server_label(s), s->pid,
+                  (unsigned)(SILENT_USEC / USEC_PER_SEC));
+        if (s->kind == SERVER_TWIN) {
+                (void)process_signal(s->pidfd, SIGKILL);
+                return;
+        }
+        s->refused = true; /* its reason stands */
+        snprintf(s->reason, sizeof(s->reason), "it did not answer for %u s and was killed",
+                 (unsigned)(SILENT_USEC / USEC_PER_SEC));
+        host_kill(s);
+}
+
 static int on_answer_late(sd_event_source *source, uint64_t usec, void *userdata) {
         Server *s = userdata, *another;
         ServerSet *set = s->daemon->servers;
@@ -344,11 +365,17 @@ static int on_answer_late(sd_event_source *source, uint64_t usec, void *userdata
         uint64_t since;
 
         (void)usec;
+        if (first_order(s) && s->kind != SERVER_SPAWNER) {
+                look_at_silent(s);
+                (void)sd_event_source_set_time_relative(source, ANSWER_USEC);
+                (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+                return 0;
+        }
         if (!first_order(s)) {
                 s->answer_timer = sd_event_source_disable_unref(s->answer_timer);
                 s->held = false;
                 (void)count_spawners(set, &n_free);
-                if (n_free > 1)
+                if (s->kind == SERVER_SPAWNER && n_free > 1)
                         server_retire(s);
                 return 0;
         }
@@ -376,7 +403,7 @@ static int on_answer_late(sd_event_source *source, uint64_t usec, void *userdata
 }
 
 void server_watch_answers(Server *s) {
-        if (s->answer_timer || s->kind != SERVER_SPAWNER)
+        if (s->answer_timer)
                 return;
         if (sd_event_add_time_relative(s->daemon->event, &s->answer_timer, CLOCK_MONOTONIC,
                                        ANSWER_USEC, 100 * USEC_PER_MSEC, on_answer_late, s) >= 0)

@@ -16,6 +16,7 @@
 #include "text.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -129,6 +130,19 @@ static Attempt *find_attempt(const Server *s, json_t *parameters) {
 
 /* ---- what it reports */
 
+/* A host may be anybody's code: what it does wrong is logged a few times. */
+static void server_complain(Server *s, const char *format, ...) {
+        char sentence[256];
+        va_list ap;
+
+        if (s->kind == SERVER_HOST && s->complaints++ >= COMPLAINTS_MAX)
+                return;
+        va_start(ap, format);
+        text_formatv(sentence, sizeof(sentence), format, ap);
+        va_end(ap);
+        log_about(LOG_WARNING, 0, LOG_SERVER(server_label(s)), "%s: %s", server_label(s), sentence);
+}
+
 static void on_ready(Server *s, Packet *p) {
         json_t *usec = json_object_get(p->parameters, "preloadUSec");
         char sentence[128];
@@ -159,12 +173,25 @@ static void on_refused(Server *s, Packet *p) {
                           "%s: %s", server_name(s), reason);
 }
 
-static void on_started(Attempt *a, Packet *p) {
-        int pidfd = packet_take_fd(p, "pidfd");
+/* 0: none. As the group of a worker, 1 would be everybody. */
+static pid_t reported_pid(const Packet *p) {
+        json_int_t pid = json_integer_value(json_object_get(p->parameters, "pid"));
 
+        return pid > 1 && pid <= INT_MAX ? (pid_t)pid : 0;
+}
+
+static void on_started(Attempt *a, Packet *p) {
+        pid_t pid = reported_pid(p);
+        int pidfd;
+
+        if (pid == 0 && !a->untrusted) { /* what one of those names is looked at anyway */
+                server_complain(a->server, "ignoring a Started whose pid is none");
+                return;
+        }
+        pidfd = packet_take_fd(p, "pidfd");
         if (pidfd < 0)
                 pidfd = -1;
-        attempt_started(a, (pid_t)json_integer_value(json_object_get(p->parameters, "pid")),
+        attempt_started(a, pid,
                         (uint64_t)json_integer_value(json_object_get(p->parameters, "startTime")),
                         pidfd);
 }
@@ -172,7 +199,7 @@ static void on_started(Attempt *a, Packet *p) {
 static void on_exited(Attempt *a, Packet *p) {
         const char *code = json_string_value(json_object_get(p->parameters, "code")) ?: "";
         AttemptEnd end = {
-                .pid = (pid_t)json_integer_value(json_object_get(p->parameters, "pid")),
+                .pid = a->pid > 0 ? a->pid : reported_pid(p),
                 .code = streq(code, "killed")   ? CLD_KILLED
                         : streq(code, "dumped") ? CLD_DUMPED
                                                 : CLD_EXITED,
@@ -202,19 +229,6 @@ static const struct {
         { "Exited", on_exited },
         { "Failed", on_failed },
 };
-
-/* A host may be anybody's code: what it does wrong is logged a few times. */
-static void server_complain(Server *s, const char *format, ...) {
-        char sentence[256];
-        va_list ap;
-
-        if (s->kind == SERVER_HOST && s->complaints++ >= COMPLAINTS_MAX)
-                return;
-        va_start(ap, format);
-        text_formatv(sentence, sizeof(sentence), format, ap);
-        va_end(ap);
-        log_about(LOG_WARNING, 0, LOG_SERVER(server_label(s)), "%s: %s", server_label(s), sentence);
-}
 
 static void server_dispatch(Server *s, Packet *p) {
         if (streq(p->method, "Ready")) {

@@ -37,7 +37,7 @@ Environment=LANG=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 {environment}
 ExecStart=/bin/sh -c 'cd /tests && exec python3 -m pytest -q --tb=short -p no:cacheprovider --junitxml=/report.xml {arguments}'
 StandardOutput=file:/log
 StandardError=file:/log
-ExecStopPost=/bin/sh -c 'echo "$EXIT_STATUS" >/status; journalctl -b --no-pager -o short-precise >/journal; systemctl exit --no-block "$EXIT_STATUS"'
+ExecStopPost=/bin/sh -c 'echo "$EXIT_STATUS" >/status; journalctl -b --no-pager -o short-precise >/journal; systemctl exit --no-block "$EXIT_STATUS" || systemctl poweroff --no-block'
 '''
 
 

@@ -10,6 +10,7 @@ import signal
 
 import pytest
 
+import harness
 import processes
 import varlink
 
@@ -144,3 +145,20 @@ def test_much_progress_before_the_answer(daemon):
             reply, _ = client.reply()
             assert reply['certificate']['result'] == 'success'
             assert reply['certificate']['value'] == {'n': 100}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize('method', ['fork', 'forkserver'])
+def test_a_forkserver_that_does_not_answer_is_replaced(forkd, programs, method):
+    """SIGSTOP: its orders go to its next life after 10 s, and the job does not notice."""
+    daemon = forkd()
+    work = harness.Work(programs, method)
+    assert daemon.run(work.exit(3))['status'] == 3
+    before = daemon.servers()[work.server]['pid']
+    os.kill(before, signal.SIGSTOP)
+    certificate = daemon.run(work.exit(4))
+    assert (certificate['result'], certificate['status']) == ('exit', 4)
+    assert daemon.servers()[work.server]['pid'] != before
+    assert not os.path.exists(f'/proc/{before}')
+    if method == 'forkserver':
+        assert certificate['generation'] == 2

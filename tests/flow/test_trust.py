@@ -8,6 +8,7 @@ import json
 import os
 import pwd
 import signal
+import time
 
 import pytest
 
@@ -324,6 +325,28 @@ def test_progress_without_end(theirs, other, spawn):
     assert processes.rss_kib(daemon.pid) - before < 64 << 10
     client.close()
     processes.eventually(lambda: daemon.status()['attached'] == 0)
+
+
+def served_at_once(daemon, spawn):
+    begun = time.monotonic()
+    assert daemon.run(spawn.succeed())['result'] == 'success'
+    assert time.monotonic() - begun < 1
+
+
+@pytest.mark.parametrize('lie', ['mute', 'silent', 'shouting'])
+def test_a_host_that_holds_nobody_up(theirs, other, spawn, lie):
+    """Not others' jobs, nor its own cancellations, nor its own stop."""
+    daemon = theirs(True, **liar(lie))
+    client = daemon.connect()
+    client.send('Run', {'job': job('echo' if lie != 'shouting' else 'flood', graceUSec=0)}, more=True)
+    assert client.reply()[0]['state'] == 'starting'
+    for _ in range(5):
+        served_at_once(daemon, spawn)
+    client.close()
+    served_at_once(daemon, spawn)
+    daemon.server_call('Stop', 'theirs')  # without `kill`: it is told to end, and given 5 s
+    assert 'theirs' not in daemon.servers()
+    served_at_once(daemon, spawn)
 
 
 def test_a_host_that_stops_reading(theirs, other, spawn):

@@ -34,7 +34,7 @@ def unit(installation, kind, name):
 @pytest.mark.skipif(not shutil.which('systemd-analyze'), reason='systemd is not installed')
 @pytest.mark.parametrize('kind', KINDS)
 def test_systemd_accepts_them(installation, kind, tmp_path):
-    environment = dict(os.environ, XDG_RUNTIME_DIR=str(tmp_path), MANPATH=installation.path('share', 'man') + ':')
+    environment = dict(os.environ, XDG_RUNTIME_DIR=str(tmp_path))
     done = subprocess.run(
         ['systemd-analyze', *(['--user'] if kind == 'user' else []), '--man=no', '--recursive-errors=no', 'verify',
          *(installation.path('lib', 'systemd', kind, f'forkd.{suffix}') for suffix in ('service', 'socket'))],

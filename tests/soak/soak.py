@@ -240,11 +240,11 @@ def main():
     finally:
         if not soak.daemon.ended():
             soak.daemon.end_tree()
-        soak.leftovers.find([])
-    if options.keep or soak.wrong:
-        print(f'the log is {soak.daemon.log_path}')
-    else:
-        harness.remove_tree(directory)
+        soak.leftovers.find([os.stat(soak.daemon.state).st_ino])
+        if options.keep or soak.wrong:
+            print(f'the log is {soak.daemon.log_path}')
+        else:
+            harness.remove_tree(directory)
     return 1 if soak.wrong else 0
 
 

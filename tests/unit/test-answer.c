@@ -6,6 +6,7 @@
 
 #include "answer.h"
 #include "attempt-private.h"
+#include "priorities.h"
 #include "server-private.h"
 
 #include <signal.h>
@@ -158,6 +159,41 @@ static void test_one_turn(void **state) {
         close_fd(fd);
 }
 
+static int on_deferred(sd_event_source *source, void *userdata) {
+        bool *seen = userdata;
+
+        (void)source;
+        *seen = true;
+        return 0;
+}
+
+/* A worker that never stops has its turn when nobody else wants one. */
+static void test_others_first(void **state) {
+        sd_event_source *source = NULL;
+        DaemonFixture *f = *state;
+        bool seen = false;
+        int64_t priority;
+        Attempt *a;
+        int fd = begin(f, &a);
+
+        assert_int_equal(sd_event_add_defer(f->daemon->event, &source, on_deferred, &seen), 0);
+        assert_true(sd_event_source_set_priority(source, PRIORITY_TIDY) >= 0);
+        for (unsigned turn = 0; turn < 10 && !seen; turn++) {
+                for (unsigned i = 0; i < 20; i++)
+                        say_progress(fd, 10);
+                fixture_turn(f);
+        }
+        sd_event_source_unref(source);
+
+        fixture_settle(f); /* all is read, and the next is as urgent as ever */
+        assert_int_equal(sd_event_source_get_priority(a->channel_source, &priority), 0);
+        say(fd, "{'method':'Returned','parameters':{'value':{}}}");
+        assert_int_equal(end_with(a, 0)->result, RESULT_SUCCESS); /* or teardown waits for it */
+        assert_true(seen);
+        assert_int_equal(priority, PRIORITY_RESULT);
+        close_fd(fd);
+}
+
 static void test_large_progress(void **state) {
         DaemonFixture *f = *state;
         int ours, theirs;
@@ -196,6 +232,7 @@ int main(int argc, char **argv) {
                 cmocka_unit_test_setup_teardown(test_preload_failed, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_failed_and_went_on, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_one_turn, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_others_first, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_large_progress, setup, teardown),
         };
 

@@ -4,11 +4,14 @@
 
 #include "daemon-fixture.h"
 
+#include "left-behind.h"
 #include "process-id.h"
 #include "server-private.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #define HOUR "3600000000"
 
@@ -74,6 +77,26 @@ static void test_timeout_before_it_ran(void **state) {
         check_result(c, RESULT_TIMEOUT);
         assert_in_range(c->run_usec, 20000, USEC_PER_SEC);
         assert_true(c->queue_usec < USEC_PER_SEC);
+}
+
+/* Just forked, it has no session of its own yet. */
+static void test_kill_of_a_newborn(void **state) {
+        Attempt newborn = { .pid = fork(), .pidfd = -1 };
+        struct pollfd p = { .events = POLLIN };
+        bool ended;
+
+        (void)state;
+        if (newborn.pid == 0)
+                for (;;)
+                        pause();
+        assert_true(newborn.pid > 0);
+        newborn.pidfd = p.fd = process_open(newborn.pid, 0);
+        left_behind_kill(&newborn);
+        ended = poll(&p, 1, 5000) == 1;
+        kill(newborn.pid, SIGKILL); /* even if this has failed, it is to go */
+        assert_int_equal(waitpid(newborn.pid, NULL, 0), newborn.pid);
+        close_fd(newborn.pidfd);
+        assert_true(ended);
 }
 
 /* ---- how commands end */
@@ -457,6 +480,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_cancelled_with_its_end_unseen, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_timeout_before_it_ran, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_kill_of_a_newborn, setup, teardown),
                 BOTH(test_statuses),
                 BOTH(test_signals),
                 BOTH(test_output),

@@ -7,6 +7,7 @@
 
 #include "attempt-private.h"
 #include "packet.h"
+#include "priorities.h"
 #include "process-id.h"
 #include "server-private.h"
 #include "spare.h"
@@ -498,6 +499,23 @@ static void test_unanswered(void **state) {
         p->server->spare_wanted = 0;
 }
 
+/* Whoever says more than one turn takes comes after all others. */
+static void test_shouting(void **state) {
+        Played *p = *state;
+        int64_t first, then;
+
+        ROOT_ONLY(state);
+        assert_int_equal(server_attach_channel(p->server), 0);
+        for (unsigned i = 0; i < 20; i++)
+                assert_int_equal(packet_send_text(p->channel, "{\"method\":\"X\"}", 14, NULL, 0), 0);
+        (void)server_read(p->server, 16);
+        sd_event_source_get_priority(p->server->channel_source, &first);
+        (void)server_read(p->server, 16);
+        sd_event_source_get_priority(p->server->channel_source, &then);
+        assert_int_equal(first, PRIORITY_FLOOD);
+        assert_int_equal(then, PRIORITY_SERVER);
+}
+
 /* Of another time: the pid has been used again. */
 static void test_wrong_start_time(void **state) {
         Played *p = *state;
@@ -570,6 +588,7 @@ int main(void) {
                 BOTH(test_orphan_that_was_not_confirmed),
                 BOTH(test_end_not_told),
                 BOTH(test_unanswered),
+                cmocka_unit_test_setup_teardown(test_shouting, setup, teardown),
                 BOTH(test_wrong_start_time),
                 BOTH(test_dead_forkserver),
                 BOTH(test_cancelled_before),

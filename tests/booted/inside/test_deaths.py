@@ -19,6 +19,15 @@ def next_daemon(forkd, before):
     return forkd.daemon()
 
 
+def kill(forkd, whom):
+    """forkd or the keeper; with that, a forkd ends that may have taken connections until it noticed."""
+    daemon = forkd.daemon()
+    pid = getattr(forkd, whom)()
+    forkd.kill(pid)
+    machine.until(lambda: not machine.alive(daemon), 'that forkd has ended')
+    return pid
+
+
 @pytest.mark.basic
 def test_forkd_is_killed(forkd):
     job = forkd.submit('sleep', '1000')
@@ -49,22 +58,20 @@ def test_keeper_is_killed(forkd):
 def test_who_asks_while_there_is_no_forkd_waits(forkd):
     """The socket is systemd's: a client in between is answered by the next forkd."""
     forkd.json('status')
-    for pid in (forkd.daemon, forkd.keeper):
-        forkd.kill(pid())
+    for whom in ('daemon', 'keeper'):
+        kill(forkd, whom)
         assert forkd.forkctl('run', '--', 'echo', 'here').stdout == 'here\n'
 
 
 # the keeper's own pauses grow
+@pytest.mark.basic
 @pytest.mark.parametrize('whom,kills', [('keeper', 20), ('daemon', 6)])
 def test_repeated_kills_never_fail_the_socket(forkd, whom, kills):
     forkd.override('[Service]\nRestartSec=10ms\n')
     forkd.json('status')
     pids = set()
     for _ in range(kills):
-        pid = getattr(forkd, whom)()
-        if pid > 0:
-            pids.add(pid)
-            forkd.kill(pid)
+        pids.add(kill(forkd, whom))
         forkd.forkctl('run', '--', 'true')
         assert forkd.state_of('forkd.socket') == 'active'
     assert len(pids) == kills

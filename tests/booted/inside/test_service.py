@@ -87,6 +87,7 @@ def test_forkserver_of_a_user(forkd):
     as_tester(forkd, 'servers', 'stop', 'mine')
 
 
+@pytest.mark.basic
 def test_reload(forkd):
     forkd.json('status')
     daemon = forkd.daemon()
@@ -111,6 +112,7 @@ def test_broken_reload_fails_and_changes_nothing(forkd):
     assert 'could not be read' in machine.journal_text(forkd)
 
 
+@pytest.mark.basic
 def test_stop_leaves_nothing(forkd, tmp_path):
     """What a job has left behind ends with the service, and forkservers do; the fixture looks for all of it."""
     forkd.configure(SERVER, 'servers/numbers.conf')

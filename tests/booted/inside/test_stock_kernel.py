@@ -12,6 +12,12 @@ def test_controllers(forkd):
     assert {'memory', 'pids'} <= set(cgroup.stdout.split()), cgroup.stdout
 
 
+def test_of_a_user(user):
+    """What the user's manager has, it hands on."""
+    certificate = user.certificate(user.submit('python3', '-c', 'x = bytearray(64 << 20)'))
+    assert certificate['memoryPeak'] >= 64 << 20, certificate
+
+
 def test_peak_of_memory(forkd):
     job = forkd.submit('python3', '-c', 'x = bytearray(64 << 20)')
     certificate = forkd.certificate(job)
@@ -21,7 +27,7 @@ def test_peak_of_memory(forkd):
 def test_out_of_memory(forkd):
     forkd.override('[Service]\nMemoryMax=200M\nMemorySwapMax=0\n')
     daemon = forkd.daemon()
-    job = forkd.submit('python3', '-c', 'x = bytearray(1 << 30)')
+    job = forkd.submit('python3', '-c', 'x = [bytearray(16 << 20) for _ in range(30)]')
     certificate = forkd.certificate(job)
     assert certificate['result'] == 'oom', certificate
     assert forkd.daemon() == daemon

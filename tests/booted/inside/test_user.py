@@ -4,9 +4,12 @@
 import os
 import stat
 
+import pytest
+
 import machine
 
 
+@pytest.mark.basic
 def test_user_instance(user):
     socket = f'{user.runtime}/forkd/org.forkd'
     assert user.state_of('forkd.socket') == 'active'

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A host that lies, as its arguments say: {"lie": WHAT, "pid": PID}. WHAT is `started`, `exited` (that pid is its
 worker's), `running` (it names attempts that nobody ordered), `entries` (far too many), `garbage` (packets that are
-none), `flood` (Progress without end)."""
+none), `mute` (it never answers a Fork), `silent` (it never says that a worker has ended), `shouting` (packets without
+end). Its entry `flood` tells of its progress without end."""
 
 import os
 import socket
@@ -23,6 +24,12 @@ class Liar(host.Host):
             for i in range(5000):
                 host.ENTRIES[f'entry-{i}-' + 'x' * 300] = host.echo
         super().serve()
+
+    def on_Fork(self, parameters, fds):
+        if self.lie() == 'shouting' and not self.workers and os.fork() == 0:
+            shout(self.channel)
+        if self.lie() != 'mute':
+            super().on_Fork(parameters, fds)
 
     def started(self, key):
         pid, pidfd, _ = self.workers[key]
@@ -45,6 +52,8 @@ class Liar(host.Host):
         super().started(key)
 
     def exited(self, key):
+        if self.lie() == 'silent':
+            return
         if self.lie() == 'exited':
             target = ARGUMENTS['arguments']['pid']
             host.send(self.channel, 'Exited', id=key[0], attempt=key[1], pid=target, code='killed', status=9,
@@ -59,6 +68,15 @@ class Liar(host.Host):
                 {'id': i, 'attempt': 1, 'pid': target, 'startTime': host.start_time(target)} for i in range(1, 50)])
             return
         super().on_Hello(parameters, fds)
+
+
+def shout(channel):
+    """What costs much to read, until nobody is there to read it."""
+    try:
+        while True:
+            host.send(channel, 'Exited', id=1 << 40, attempt=1, padding=[0] * 16000)
+    except OSError:
+        os._exit(0)
 
 
 def flood(_):
