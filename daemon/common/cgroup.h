@@ -4,7 +4,8 @@
 /* cgroup2, for killing, freezing and seeing what is left: one cgroup per attempt, used again only
  * when its attempt has left no trace in it. The base is a directory of ours below our own cgroup,
  * named after the state directory, so that the next forkd finds what the last one left. Controllers
- * are not needed. Lives in forkd. */
+ * are not needed; those of memory and pids are used where our cgroup has been delegated to us with
+ * them (cgroup-controllers.c). Lives in forkd. */
 
 #include "basic.h"
 

@@ -20,7 +20,7 @@ typedef struct World {
         size_t n_ends;
         int clients[WORLD_CLIENTS_MAX];
         unsigned waits; /* for timers, of which there may be few */
-        int before;     /* the lowest free descriptor */
+        unsigned n_fds_before;
 } World;
 
 /* verbs of lines that forkservers and workers say, and of those of clients */

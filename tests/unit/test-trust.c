@@ -39,8 +39,15 @@ typedef struct Played {
         int worker_end;
 } Played;
 
+/* Also when the parent has died before this. */
+static void die_with(pid_t parent) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent)
+                _exit(1);
+}
+
 static pid_t fork_pausing(uid_t uid, pid_t *ret_child) {
-        pid_t pid = fork();
+        pid_t parent = getpid(), pid = fork();
 
         if (pid != 0)
                 return pid;
@@ -48,11 +55,12 @@ static pid_t fork_pausing(uid_t uid, pid_t *ret_child) {
         (void)setsid();
         if (uid != 0 && (setgid(uid) < 0 || setuid(uid) < 0))
                 _exit(1);
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* set-uid clears it */
+        die_with(parent); /* set-uid clears it */
         if (ret_child) {
+                parent = getpid();
                 pid = fork();
                 if (pid == 0)
-                        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+                        die_with(parent);
                 else
                         *ret_child = pid;
         }
