@@ -68,6 +68,12 @@ void forkd_module_keep_fd(int fd) {
         kept->n++;
 }
 
+static bool text_ends_with(const char *text, const char *end) {
+        size_t n = strlen(text), m = strlen(end);
+
+        return n >= m && streq(text + n - m, end);
+}
+
 /* A bare name is looked for in the folders of path, then in that of installed modules. */
 static int module_find_file(const char *name, const char *path, char **ret, char **ret_reason) {
         const char *p = path;
@@ -95,8 +101,10 @@ static int module_find_file(const char *name, const char *path, char **ret, char
                 return 0;
         free(*ret);
         *ret = NULL;
-        return module_failed(ret_reason, "module '%s': there is no %s.so in %s%s%s", name, name,
-                             path ?: "", path && *path ? " or " : "", FORKD_MODULE_DIR);
+        return module_failed(ret_reason, "module '%s': there is no %s.so in %s%s%s%s", name, name,
+                             path ?: "", path && *path ? " or " : "", FORKD_MODULE_DIR,
+                             text_ends_with(name, ".so") ? "; a file is named with a slash in its path"
+                                                         : "");
 }
 
 static bool entry_name_valid(const char *name) {
@@ -185,9 +193,14 @@ static int module_load(ModuleSet *set, const char *name, const char *path, char 
                 return r;
 
         r = module->preload ? module->preload() : 0;
-        if (r != 0)
+        if (r < 0)
                 return module_failed(ret_reason, "module '%s': its preload failed: %s", file,
-                                     strerror(r < 0 ? -r : r));
+                                     strerror(-r));
+        if (r > 0)
+                return module_failed(ret_reason,
+                                     "module '%s': its preload failed with %d, which is neither 0 "
+                                     "nor a negative errno",
+                                     file, r);
         return modules_add(set, module);
 }
 

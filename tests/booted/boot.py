@@ -9,6 +9,7 @@ with --kernel, qemu with Debian's own kernel. The exit status is pytest's; 77 sa
 standard output why, in one line that begins with "left out: ". Needs root."""
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -76,7 +77,8 @@ def prepare(root, options):
     run('chroot', root, 'journalctl', '--update-catalog')
     write(root, 'etc/machine-id', '0123456789abcdef0123456789abcdef\n')
     write(root, 'etc/hostname', 'booted\n')
-    arguments = ' '.join(f'"{a}"' for a in ['-m', 'not stock' if not options.kernel else 'basic or stock', *options.rest])
+    marks = 'basic or stock' if options.kernel else 'not stock'
+    arguments = ' '.join(f'"{a}"' for a in ['-m', marks, *options.rest])
     write(root, 'etc/systemd/system/tests.service',
           UNIT.format(arguments=arguments.replace('%', '%%'),
                       environment=f'FORKD_TEST_SLOW={6 if options.kernel else 1}'))
@@ -107,6 +109,21 @@ def nspawn(root):
             '--resolv-conf=off', '--timezone=off', f'--directory={root}']
 
 
+def remove_cgroups():
+    """What systemd-nspawn leaves where it runs in nobody's unit: empty, in every hierarchy."""
+    own = {line.split(':', 2)[1]: line.split(':', 2)[2].strip() for line in open('/proc/self/cgroup', encoding='utf-8')}
+    for line in open('/proc/mounts', encoding='utf-8'):
+        _what, point, kind, options = line.split()[:4]
+        if not kind.startswith('cgroup'):
+            continue
+        path = own.get('', '/') if kind == 'cgroup2' else next(
+            (p for names, p in own.items() if names and set(names.split(',')) <= set(options.split(','))), '/')
+        for name in ('payload', 'supervisor'):
+            for folder, _folders, _files in os.walk(point + path.rstrip('/') + '/' + name, topdown=False):
+                with contextlib.suppress(OSError):  # another machine's
+                    os.rmdir(folder)
+
+
 def boot_container(root, work):
     environment = dict(os.environ, SYSTEMD_NSPAWN_UNIFIED_HIERARCHY='1', SYSTEMD_NSPAWN_LOCK='0')
     probe = subprocess.run([*nspawn(root), '/bin/true'], capture_output=True, text=True, env=environment,
@@ -114,6 +131,7 @@ def boot_container(root, work):
     if probe.returncode != 0:
         raise roots.Impossible('systemd-nspawn does not work here: ' + (probe.stderr.strip() or 'no reason given'))
     machine([*nspawn(root), '--boot'], os.path.join(work, 'console'), env=environment)
+    remove_cgroups()
     for name in ('report.xml', 'log', 'journal', 'status'):
         if os.path.exists(os.path.join(root, name)):
             shutil.copy(os.path.join(root, name), work)
@@ -164,6 +182,10 @@ def possible(options):
     missing = [name for name in [*needed, 'systemctl', 'chroot'] if not shutil.which(name)]
     if missing:
         raise roots.Impossible(f'{", ".join(missing)} not found')
+    if not options.kernel:  # known before a root is made: systemd-nspawn does this first
+        done = subprocess.run(['unshare', '--mount', '--propagation=slave', 'true'], capture_output=True, check=False)
+        if done.returncode != 0:
+            raise roots.Impossible('systemd-nspawn needs mount namespaces, and a root that is a mount (no chroot)')
 
 
 def main():

@@ -23,9 +23,13 @@ typedef struct World {
         unsigned n_fds_before;
 } World;
 
-/* verbs of lines that forkservers and workers say, and of those of clients */
+/* s, m: a packet on that end, itself or in a memfd; x: closes the end; j: a job of that kind; c, p,
+ * r, k: that job is cancelled, paused, resumed, signalled; S, A, R, g: the forkserver is stopped,
+ * with its jobs, reloaded, started; u, U: hosts are another user's, or ours; T: a timer is waited
+ * for */
 #define WORLD_CHANNELS "smxjcprkSRguUAT"
-#define WORLD_CLIENT   "wWohXd"
+/* w, W: that client writes, and a NUL after it; o: anew; h: half a close; X: closes; d: reads */
+#define WORLD_CLIENT "wWohXd"
 
 void world_open(World *w);
 /* Checks what the daemon would tell, frees it, and looks for descriptors that are left. */

@@ -86,6 +86,19 @@ static void test_load(void **state) {
         });
 }
 
+static void test_hint_at_a_slash(void **state) {
+        (void)state;
+        IN_CHILD({
+                char *names[] = { (char *)"hello.so", NULL }, *reason = NULL;
+                ModuleSet *set = NULL;
+
+                EXPECT(modules_load(&set, names, &reason) == MODULES_E_FAILED);
+                EXPECT(strstr(reason, "no hello.so.so in "));
+                EXPECT(strstr(reason, "; a file is named with a slash in its path"));
+                free(reason);
+        });
+}
+
 static void test_refused(void **state) {
         static const struct {
                 const char *names[3];
@@ -349,6 +362,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_load),
                 cmocka_unit_test(test_refused),
+                cmocka_unit_test(test_hint_at_a_slash),
                 cmocka_unit_test(test_safety),
                 cmocka_unit_test(test_safety_signals),
                 cmocka_unit_test(test_safety_log_sockets),

@@ -126,7 +126,7 @@ def test_stop_leaves_nothing(forkd, tmp_path):
 
 
 def test_units_verify():
-    done = subprocess.run(['systemd-analyze', 'verify', '--man=no', 'forkd.socket', 'forkd.service'], capture_output=True, text=True,
-                          check=False)
+    done = subprocess.run(['systemd-analyze', 'verify', '--man=no', 'forkd.socket', 'forkd.service'],
+                          capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert 'forkd' not in done.stderr

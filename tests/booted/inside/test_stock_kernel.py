@@ -8,8 +8,9 @@ pytestmark = pytest.mark.stock
 
 
 def test_controllers(forkd):
-    cgroup = forkd.forkctl('run', '--', 'sh', '-c', 'cat /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup)/cgroup.controllers')
-    assert {'memory', 'pids'} <= set(cgroup.stdout.split()), cgroup.stdout
+    script = 'cat /sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup)/cgroup.controllers'
+    controllers = forkd.forkctl('run', '--', 'sh', '-c', script).stdout
+    assert {'memory', 'pids'} <= set(controllers.split()), controllers
 
 
 def test_of_a_user(user):
