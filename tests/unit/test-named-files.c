@@ -217,7 +217,7 @@ static void test_replaced(void **state) {
         char fifo[160], script[160], parameters[256];
         NamedServer *n;
         FILE *file;
-        Client c;
+        Client c, other;
         int fd;
 
         snprintf(fifo, sizeof(fifo), "%s/fifo", f->root);
@@ -246,9 +246,11 @@ static void test_replaced(void **state) {
         assert_true(fd >= 0);
         close(fd);
         fixture_until(f, !named_next_generation(n, n->starting));
-        named_stop(n, false);
+        client_open(f, &other);
+        expect_output(f, &other, "[]");
+        client_close(f, &other);
+        named_stop(n, false); /* then it is gone, sooner or later */
         free(client_expect_error(f, &c, "forkd.servers.ServerFailed"));
-        expect_output(f, &c, "[]");
         client_close(f, &c);
 }
 
